@@ -1,0 +1,2 @@
+//! lamplighter: the one binary.
+fn main() {}

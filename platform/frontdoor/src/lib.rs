@@ -1,0 +1,1 @@
+//! frontdoor: see ARCHITECTURE.md.

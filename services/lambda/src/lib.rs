@@ -1,0 +1,1 @@
+//! services/lambda: see ARCHITECTURE.md.

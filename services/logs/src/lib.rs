@@ -1,0 +1,1 @@
+//! services/logs: see ARCHITECTURE.md.

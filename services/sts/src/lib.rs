@@ -1,0 +1,1 @@
+//! services/sts: see ARCHITECTURE.md.

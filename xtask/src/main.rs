@@ -1,0 +1,2 @@
+//! xtask: models, test, bench, docs.
+fn main() {}
