@@ -1,0 +1,1 @@
+//! The fleet: execution environments, started, kept warm, retired.

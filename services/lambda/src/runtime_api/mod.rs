@@ -1,0 +1,1 @@
+//! The Runtime API, served into each environment.
