@@ -1,0 +1,43 @@
+//! The seam between "a box" and the way it is isolated.
+//!
+//! Today there is one implementation: Linux namespaces (`crate::namespaces`). A virtual machine would be a second.
+
+use std::io;
+
+/// How much memory a box uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MemoryUse {
+    /// Now, in bytes, without file pages that the kernel can drop at once.
+    pub current_bytes: u64,
+    /// The most since the start, or since the last `reset_peak_memory`, in bytes.
+    pub peak_bytes: u64,
+}
+
+/// How a box's main process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit {
+    /// The exit code, if it exited by itself.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// The kernel (or our watchdog, without cgroups) killed it because of the memory limit.
+    pub oom_killed: bool,
+    /// The most memory the box used, in bytes; 0 if it could not be measured.
+    pub peak_memory_bytes: u64,
+}
+
+/// What can be done to a running box. Every call is synchronous and takes microseconds.
+pub(crate) trait BoxControl: Send + Sync {
+    /// Stops all its processes; they keep their memory and use no CPU.
+    fn freeze(&self) -> io::Result<()>;
+    /// Lets them go on.
+    fn thaw(&self) -> io::Result<()>;
+    /// Kills all its processes. Idempotent; also works on a frozen box.
+    fn kill(&self);
+    /// Measures its memory.
+    fn memory(&self) -> io::Result<MemoryUse>;
+    /// Starts a new measurement of the peak.
+    fn reset_peak_memory(&self) -> io::Result<()>;
+    /// Changes the CPU share; 1000 is one processor.
+    fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()>;
+}

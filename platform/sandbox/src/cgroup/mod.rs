@@ -1,0 +1,329 @@
+//! Control groups of one box: limits, accounting, freezing, killing.
+//!
+//! [`layout`] finds out once where each controller lives on this host; here are the files. A controller may live
+//! in a v1 hierarchy or in the v2 tree, each on its own, so that v2, v1 and hybrid hosts (limits in v1, freeze and
+//! kill in an empty v2 tree) are one case. What has no place at all is done without control groups, elsewhere.
+//!
+//! Documents: the kernel's `admin-guide/cgroup-v2.rst` and `admin-guide/cgroup-v1/`.
+
+pub(crate) mod layout;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+pub(crate) use layout::{Layout, Place};
+
+use crate::backend::MemoryUse;
+use crate::protocol::Limits;
+use crate::running::lock;
+
+/// The CPU period in microseconds. Short, so that a small share waits often but never long.
+const CPU_PERIOD_US: u64 = 20_000;
+/// The kernel's smallest CPU quota in microseconds.
+const CPU_QUOTA_MIN_US: u64 = 1_000;
+
+/// The control groups of one box.
+#[derive(Debug)]
+pub(crate) struct BoxCgroup {
+    layout: Layout,
+    name: String,
+    /// v2 resets the peak per open file: the one that was reset is kept.
+    peak: Mutex<Option<File>>,
+}
+
+impl BoxCgroup {
+    pub(crate) fn new(layout: &Layout, name: String) -> Self {
+        Self { layout: layout.clone(), name, peak: Mutex::new(None) }
+    }
+
+    /// Makes the groups and writes the limits.
+    pub(crate) fn create(&self, limits: &Limits) -> io::Result<()> {
+        for parent in self.layout.parents() {
+            fs::create_dir(parent.join(&self.name))?;
+        }
+        if let Some(memory) = &self.layout.memory {
+            let bytes = limits.memory_bytes.to_string();
+            match memory {
+                Place::V1(_) => {
+                    self.write(memory, "memory.limit_in_bytes", &bytes)?;
+                    // Only there when the kernel counts swap; then memory and swap together get the same limit.
+                    ignore_missing(self.write(memory, "memory.memsw.limit_in_bytes", &bytes))?;
+                }
+                Place::V2(_) => {
+                    self.write(memory, "memory.max", &bytes)?;
+                    ignore_missing(self.write(memory, "memory.swap.max", "0"))?;
+                    self.write(memory, "memory.oom.group", "1")?;
+                }
+            }
+        }
+        if self.layout.cpu.is_some() {
+            self.set_cpu_millis(limits.cpu_millis)?;
+        }
+        if let Some(pids) = &self.layout.pids {
+            // The box's init counts too, but is none of the caller's business.
+            self.write(pids, "pids.max", &(u64::from(limits.max_processes) + 1).to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Moves the calling process into the groups.
+    pub(crate) fn join(&self) -> io::Result<()> {
+        for parent in self.layout.parents() {
+            write_file(&parent.join(&self.name).join("cgroup.procs"), "0")?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()> {
+        let cpu = self.place(&self.layout.cpu)?;
+        let (quota_us, period_us) = cpu_bandwidth(cpu_millis);
+        match cpu {
+            Place::V1(_) => {
+                // The kernel checks each write alone: first no quota, then the period, then the quota.
+                self.write(cpu, "cpu.cfs_quota_us", "-1")?;
+                self.write(cpu, "cpu.cfs_period_us", &period_us.to_string())?;
+                self.write(cpu, "cpu.cfs_quota_us", &quota_us.to_string())
+            }
+            Place::V2(_) => self.write(cpu, "cpu.max", &format!("{quota_us} {period_us}")),
+        }
+    }
+
+    /// Freezes or thaws, and waits for the kernel to have done it.
+    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        let place = self.place(&self.layout.freeze)?;
+        let (file, word, state) = match (place, frozen) {
+            (Place::V2(_), true) => ("cgroup.freeze", "1", ("cgroup.events", "frozen 1")),
+            (Place::V2(_), false) => ("cgroup.freeze", "0", ("cgroup.events", "frozen 0")),
+            (Place::V1(_), true) => ("freezer.state", "FROZEN", ("freezer.state", "FROZEN")),
+            (Place::V1(_), false) => ("freezer.state", "THAWED", ("freezer.state", "THAWED")),
+        };
+        self.write(place, file, word)?;
+        if !frozen {
+            return Ok(());
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        let (file, state) = state;
+        let path = place.path().join(&self.name).join(file);
+        loop {
+            if fs::read_to_string(&path)?.lines().any(|line| line == state) {
+                return Ok(());
+            }
+            if std::time::Instant::now() > deadline {
+                // Never leave a box half frozen: the caller believes that it runs.
+                let undo = if matches!(place, Place::V2(_)) { "0" } else { "THAWED" };
+                let _ = self.write(place, if undo == "0" { "cgroup.freeze" } else { "freezer.state" }, undo);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "still not frozen after 2 s"));
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Kills every process in the groups, if the host's layout has a way to do it at once.
+    pub(crate) fn kill(&self) -> bool {
+        match &self.layout.freeze {
+            Some(place @ Place::V2(_)) => self.write(place, "cgroup.kill", "1").is_ok(),
+            Some(place @ Place::V1(_)) => {
+                // A frozen process does not die in v1: the caller kills init, this lets it happen.
+                let _ = self.write(place, "freezer.state", "THAWED");
+                false
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn memory(&self) -> io::Result<MemoryUse> {
+        let place = self.place(&self.layout.memory)?;
+        let (usage, droppable) = match place {
+            Place::V1(_) => ("memory.usage_in_bytes", "total_inactive_file"),
+            Place::V2(_) => ("memory.current", "inactive_file"),
+        };
+        let current = parse(&self.read(place, usage)?)?;
+        let droppable = keyed(&self.read(place, "memory.stat")?, droppable).unwrap_or(0);
+        let current_bytes = current.saturating_sub(droppable);
+        Ok(MemoryUse { current_bytes, peak_bytes: self.peak_bytes().unwrap_or(current_bytes) })
+    }
+
+    /// The peak of memory use, in bytes.
+    pub(crate) fn peak_bytes(&self) -> io::Result<u64> {
+        let place = self.place(&self.layout.memory)?;
+        match place {
+            Place::V1(_) => parse(&self.read(place, "memory.max_usage_in_bytes")?),
+            Place::V2(_) => match &mut *lock(&self.peak) {
+                Some(file) => {
+                    let mut text = String::new();
+                    file.rewind()?;
+                    file.read_to_string(&mut text)?;
+                    parse(&text)
+                }
+                None => parse(&self.read(place, "memory.peak")?),
+            },
+        }
+    }
+
+    pub(crate) fn reset_peak(&self) -> io::Result<()> {
+        let place = self.place(&self.layout.memory)?;
+        match place {
+            Place::V1(_) => self.write(place, "memory.max_usage_in_bytes", "0"),
+            Place::V2(parent) => {
+                let path = parent.join(&self.name).join("memory.peak");
+                let mut file = File::options().read(true).write(true).open(path)?;
+                file.write_all(b"1")?;
+                *lock(&self.peak) = Some(file);
+                Ok(())
+            }
+        }
+    }
+
+    /// How many processes the kernel killed because of the limit.
+    pub(crate) fn oom_kills(&self) -> u64 {
+        let Some(place) = &self.layout.memory else { return 0 };
+        let file = match place {
+            Place::V1(_) => "memory.oom_control",
+            Place::V2(_) => "memory.events",
+        };
+        self.read(place, file).ok().and_then(|text| keyed(&text, "oom_kill")).unwrap_or(0)
+    }
+
+    /// Removes the groups; they must be empty. Groups that are not there are fine.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        for parent in self.layout.parents() {
+            ignore_missing(fs::remove_dir(parent.join(&self.name)))?;
+        }
+        Ok(())
+    }
+
+    fn place<'a>(&self, place: &'a Option<Place>) -> io::Result<&'a Place> {
+        place.as_ref().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::Unsupported, "this host gives us no control group for it")
+        })
+    }
+
+    fn write(&self, place: &Place, file: &str, value: &str) -> io::Result<()> {
+        write_file(&place.path().join(&self.name).join(file), value)
+    }
+
+    fn read(&self, place: &Place, file: &str) -> io::Result<String> {
+        fs::read_to_string(place.path().join(&self.name).join(file))
+    }
+}
+
+/// Quota and period in microseconds for a share; 1000 is one processor.
+fn cpu_bandwidth(cpu_millis: u32) -> (u64, u64) {
+    let share = u64::from(cpu_millis.max(1));
+    let period_us = CPU_PERIOD_US.max((CPU_QUOTA_MIN_US * 1000).div_ceil(share)).min(1_000_000);
+    ((share * period_us / 1000).max(CPU_QUOTA_MIN_US), period_us)
+}
+
+/// Kills what is left below `parent` and removes it, with all its groups. Waits up to two seconds.
+pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(parent) else { return Ok(()) };
+    for group in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        remove_with_force(&group.path())?;
+    }
+    remove_with_force(parent)
+}
+
+fn remove_with_force(group: &Path) -> io::Result<()> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    loop {
+        kill_members(group);
+        match fs::remove_dir(group) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(_) if std::time::Instant::now() < deadline => {
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn kill_members(group: &Path) {
+    let _ = write_file(&group.join("freezer.state"), "THAWED");
+    let _ = write_file(&group.join("cgroup.kill"), "1");
+    let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Control files want one write, and are never created.
+pub(crate) fn write_file(path: &Path, value: &str) -> io::Result<()> {
+    let at = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    File::options().write(true).open(path).and_then(|mut file| file.write_all(value.as_bytes())).map_err(at)
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn parse(text: &str) -> io::Result<u64> {
+    text.trim().parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// The number after `key` in a file of `key number` lines.
+fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+/// The directory name of a box's groups: the serial number makes it unique even if an id is used again.
+pub(crate) fn group_name(serial: u64, id: &str) -> String {
+    format!("{serial}-{id}")
+}
+
+/// The paths that hold groups of this layout, for the record that a later server sweeps by.
+pub(crate) fn record(layout: &Layout) -> Vec<PathBuf> {
+    layout.parents().into_iter().map(Path::to_path_buf).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_shares_get_the_kernels_smallest_quota_and_a_longer_period() {
+        assert_eq!(cpu_bandwidth(1000), (20_000, 20_000));
+        assert_eq!(cpu_bandwidth(72), (1_440, 20_000));
+        assert_eq!(cpu_bandwidth(6000), (120_000, 20_000));
+        assert_eq!(cpu_bandwidth(10), (1_000, 100_000));
+        assert_eq!(cpu_bandwidth(0), (1_000, 1_000_000));
+    }
+
+    #[test]
+    fn keyed_lines_are_matched_whole() {
+        let text = "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n";
+        assert_eq!(keyed(text, "oom_kill"), Some(3));
+        assert_eq!(keyed(text, "oom"), None);
+    }
+
+    #[test]
+    fn the_v2_files_get_the_documented_values() {
+        let dir = tempfile::tempdir().unwrap();
+        let parent = dir.path().to_path_buf();
+        let place = || Some(Place::V2(parent.clone()));
+        let layout = Layout { memory: place(), cpu: place(), pids: place(), freeze: place(), notes: vec![] };
+        let group = BoxCgroup::new(&layout, "1-a".to_owned());
+        // A plain directory refuses the first write, as files are never created: make them, as the kernel would.
+        let files = ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max", "pids.max", "cgroup.procs"];
+        let limits = Limits { memory_bytes: 134_217_728, cpu_millis: 72, max_processes: 1024 };
+        assert!(group.create(&limits).is_err());
+        fs::remove_dir(parent.join("1-a")).unwrap();
+        fs::create_dir(parent.join("1-a")).unwrap();
+        for file in files {
+            fs::write(parent.join("1-a").join(file), "").unwrap();
+        }
+        assert_eq!(group.create(&limits).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        group.set_cpu_millis(72).unwrap();
+        assert_eq!(fs::read_to_string(parent.join("1-a/cpu.max")).unwrap(), "1440 20000");
+        fs::write(parent.join("1-a/memory.events"), "low 0\noom 2\noom_kill 1\noom_group_kill 1\n").unwrap();
+        assert_eq!(group.oom_kills(), 1);
+        fs::write(parent.join("1-a/memory.current"), "1000\n").unwrap();
+        fs::write(parent.join("1-a/memory.stat"), "anon 1\ninactive_file 400\n").unwrap();
+        fs::write(parent.join("1-a/memory.peak"), "2000\n").unwrap();
+        assert_eq!(group.memory().unwrap(), MemoryUse { current_bytes: 600, peak_bytes: 2000 });
+    }
+}

@@ -1,0 +1,82 @@
+//! Control of a box made of namespaces and control groups, from the server's side.
+//!
+//! Where a control group is missing, the box's init does the same by signals: see `inside::init`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::backend::{BoxControl, MemoryUse};
+use crate::cgroup::{BoxCgroup, Layout};
+use crate::channel::Channel;
+use crate::protocol::{InitSays, ServerAsks};
+
+/// Handles to one box.
+pub(crate) struct NamespaceBox {
+    cgroup: BoxCgroup,
+    freezes_by_cgroup: bool,
+    measures_by_cgroup: bool,
+    /// A pidfd of the box's init: its death is everybody's.
+    init: OwnedFd,
+    channel: Arc<Channel>,
+}
+
+impl NamespaceBox {
+    pub(crate) fn new(cgroup: BoxCgroup, layout: &Layout, init: OwnedFd, channel: Arc<Channel>) -> Self {
+        let (freezes_by_cgroup, measures_by_cgroup) = (layout.freeze.is_some(), layout.memory.is_some());
+        Self { cgroup, freezes_by_cgroup, measures_by_cgroup, init, channel }
+    }
+
+    fn ask(&self, question: &ServerAsks) -> io::Result<()> {
+        match self.channel.ask(question)? {
+            InitSays::Done { errno: 0 } => Ok(()),
+            InitSays::Done { errno } => Err(io::Error::from_raw_os_error(errno)),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+impl BoxControl for NamespaceBox {
+    fn freeze(&self) -> io::Result<()> {
+        match self.freezes_by_cgroup {
+            true => self.cgroup.set_frozen(true),
+            false => self.ask(&ServerAsks::Stop),
+        }
+    }
+
+    fn thaw(&self) -> io::Result<()> {
+        match self.freezes_by_cgroup {
+            true => self.cgroup.set_frozen(false),
+            false => self.ask(&ServerAsks::Continue),
+        }
+    }
+
+    fn kill(&self) {
+        if !self.cgroup.kill() {
+            // Already gone is fine.
+            let _ = rustix::process::pidfd_send_signal(&self.init, rustix::process::Signal::KILL);
+            self.cgroup.kill();
+        }
+    }
+
+    fn memory(&self) -> io::Result<MemoryUse> {
+        if self.measures_by_cgroup {
+            return self.cgroup.memory();
+        }
+        match self.channel.ask(&ServerAsks::Memory)? {
+            InitSays::Memory { current_bytes, peak_bytes } => Ok(MemoryUse { current_bytes, peak_bytes }),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    fn reset_peak_memory(&self) -> io::Result<()> {
+        match self.measures_by_cgroup {
+            true => self.cgroup.reset_peak(),
+            false => self.ask(&ServerAsks::ResetPeak),
+        }
+    }
+
+    fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()> {
+        self.cgroup.set_cpu_millis(cpu_millis)
+    }
+}

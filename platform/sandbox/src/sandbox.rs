@@ -1,0 +1,401 @@
+//! The server's side: start the spawner, ask it for boxes, hear of their end.
+//!
+//! The server is multi-threaded and never forks. It keeps no list of what a dead server left: the spawner of the
+//! next one sweeps that.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use crate::backend::Exit;
+use crate::cgroup::{self, BoxCgroup};
+use crate::channel::Channel;
+use crate::fdpass;
+use crate::namespaces::NamespaceBox;
+use crate::protocol::{
+    self, Event, Hello, HostFacts, InitSays, LaunchRequest, Limits, MAX_RECORD_BYTES, Request, SPAWNER_ARGUMENT,
+};
+use crate::running::{KILLED, Parts, lock};
+use crate::{BoxSpec, RunningBox, SandboxError};
+
+/// A box that is not ready by then has failed.
+const LAUNCH_LIMIT_MS: u64 = 10_000;
+
+/// How to start the sandbox.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// A directory of our own: for mount points and for the record of what to sweep after a crash. Two servers may
+    /// share it.
+    pub state_dir: PathBuf,
+    /// The executable whose `main` calls [`crate::child_entry`] first. `None`: the one that runs now.
+    pub executable: Option<PathBuf>,
+    /// As root: the first user id of the range that boxes use on the host, one per owner slot.
+    pub uid_base: u32,
+}
+
+impl SandboxConfig {
+    /// The defaults, in `state_dir`.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self { state_dir: state_dir.into(), executable: None, uid_base: 700_000 }
+    }
+}
+
+/// Starts boxes. Cheap to clone. When the last clone goes, all boxes are killed.
+#[derive(Clone)]
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: SandboxConfig,
+    serial: AtomicU64,
+    /// `None` after `shutdown`.
+    spawner: tokio::sync::Mutex<Option<Arc<Spawner>>>,
+}
+
+impl Sandbox {
+    /// Starts the spawner, and removes what a killed server left behind (processes, control groups, directories).
+    ///
+    /// # Errors
+    /// [`SandboxError::Unsupported`] if this host cannot run boxes; [`SandboxError::Spawner`] or
+    /// [`SandboxError::Path`] if the spawner cannot be started.
+    pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        let spawner = Spawner::start(&config).await?;
+        let spawner = tokio::sync::Mutex::new(Some(spawner));
+        Ok(Self { inner: Arc::new(Inner { config, serial: AtomicU64::new(1), spawner }) })
+    }
+
+    /// Builds a box and starts its command. Many launches may run at the same time. If the future is dropped, the
+    /// box is killed.
+    ///
+    /// # Errors
+    /// [`SandboxError::InvalidSpec`] before anything was started; the other variants tell which step failed, and
+    /// then nothing is left of the box.
+    pub async fn launch(&self, spec: BoxSpec) -> Result<RunningBox, SandboxError> {
+        spec.check()?;
+        let spawner = self.spawner().await?;
+        let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
+        let limit = Duration::from_millis(LAUNCH_LIMIT_MS);
+        match tokio::time::timeout(limit, spawner.launch(&spec, serial)).await {
+            Ok(result) => result,
+            Err(_) => Err(SandboxError::LaunchTimeout { id: spec.id, limit_ms: LAUNCH_LIMIT_MS }),
+        }
+    }
+
+    /// Kills all boxes and stops the spawner. Later launches answer [`SandboxError::ShutDown`].
+    pub async fn shutdown(&self) {
+        let Some(spawner) = self.inner.spawner.lock().await.take() else { return };
+        spawner.stop();
+        let mut ended = spawner.ended.clone();
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
+
+    /// The process id of the spawner, for tests and the doctor; `None` after a shutdown.
+    pub async fn spawner_pid(&self) -> Option<u32> {
+        self.inner.spawner.lock().await.as_ref().map(|spawner| spawner.pid)
+    }
+
+    pub(crate) async fn facts(&self) -> Result<HostFacts, SandboxError> {
+        Ok(self.spawner().await?.facts.clone())
+    }
+
+    /// The living spawner; a new one if the last was killed.
+    async fn spawner(&self) -> Result<Arc<Spawner>, SandboxError> {
+        let mut slot = self.inner.spawner.lock().await;
+        let current = slot.as_ref().ok_or(SandboxError::ShutDown)?;
+        if !current.is_dead() {
+            return Ok(Arc::clone(current));
+        }
+        tracing::warn!(spawner_pid = current.pid, "the spawner is gone; starting another");
+        let fresh = Spawner::start(&self.inner.config).await?;
+        *slot = Some(Arc::clone(&fresh));
+        Ok(fresh)
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("config", &self.inner.config).finish_non_exhaustive()
+    }
+}
+
+/// A spawner process as the server sees it.
+struct Spawner {
+    pid: u32,
+    facts: HostFacts,
+    socket: Arc<AsyncFd<OwnedFd>>,
+    boxes: Arc<Boxes>,
+    ended: watch::Receiver<bool>,
+    stopping: Arc<AtomicBool>,
+}
+
+type Boxes = Mutex<HashMap<u64, Entry>>;
+
+/// What the server has to do when a box ends.
+struct Entry {
+    exit: watch::Sender<Option<Exit>>,
+    channel: Weak<Channel>,
+    cgroup: BoxCgroup,
+}
+
+impl Spawner {
+    async fn start(config: &SandboxConfig) -> Result<Arc<Self>, SandboxError> {
+        let spawner_error = |action| move |source| SandboxError::Spawner { action, source };
+        let path = |path: &PathBuf| {
+            let path = path.clone();
+            move |source| SandboxError::Path { path, source }
+        };
+        std::fs::create_dir_all(&config.state_dir).map_err(path(&config.state_dir))?;
+        let state_dir = config.state_dir.canonicalize().map_err(path(&config.state_dir))?;
+        let (ours, theirs) = fdpass::pair().map_err(spawner_error("cannot get a socket"))?;
+        let executable = config.executable.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        // A clean environment: what the server knows (credentials, say) is none of the spawner's business.
+        let mut child = Command::new(&executable)
+            .arg(SPAWNER_ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|source| SandboxError::Path { path: executable, source })?;
+        let pid = child.id();
+        let hello = Hello {
+            state_dir: state_dir.as_os_str().as_bytes().to_vec(),
+            instance: format!("{}-{pid}", std::process::id()),
+            uid_base: config.uid_base,
+        };
+        let facts = Self::greet(ours, &hello).await;
+        let (socket, facts) = match facts {
+            Ok(ready) => ready,
+            Err(error) => {
+                // Its socket is closed by now: it ends by itself. `kill` only makes it quick.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(error);
+            }
+        };
+        let boxes = Arc::new(Boxes::default());
+        let (ended_sender, ended) = watch::channel(false);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let socket = Arc::new(socket);
+        tokio::spawn(listen(
+            Arc::clone(&socket),
+            Arc::clone(&boxes),
+            child,
+            ended_sender,
+            Arc::clone(&stopping),
+        ));
+        Ok(Arc::new(Self { pid, facts, socket, boxes, ended, stopping }))
+    }
+
+    /// Sends the arguments, waits for the first answer.
+    async fn greet(socket: OwnedFd, hello: &Hello) -> Result<(AsyncFd<OwnedFd>, HostFacts), SandboxError> {
+        let failed = |source| SandboxError::Spawner { action: "did not start", source };
+        rustix::io::ioctl_fionbio(&socket, true).map_err(|error| failed(error.into()))?;
+        let socket = AsyncFd::register(socket).map_err(|error| failed(error.into()))?;
+        send(&socket, &protocol::encode(hello).map_err(failed)?, &[]).await.map_err(failed)?;
+        let mut buffer = vec![0; MAX_RECORD_BYTES];
+        let answer = tokio::time::timeout(Duration::from_secs(20), receive(&socket, &mut buffer)).await;
+        let (length, _) = answer.map_err(|_| failed(io::ErrorKind::TimedOut.into()))?.map_err(failed)?;
+        if length == 0 {
+            let hint = "it ended at once; does main() call sandbox::child_entry() first?";
+            return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, hint)));
+        }
+        match protocol::decode(&buffer[..length]).map_err(failed)? {
+            Event::Ready(facts) => Ok((socket, facts)),
+            Event::Unable(why) => Err(SandboxError::Unsupported(why)),
+            _ => Err(failed(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn is_dead(&self) -> bool {
+        *self.ended.borrow()
+    }
+
+    /// The spawner kills everything and ends when its socket is shut down.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        let _ = rustix::net::shutdown(self.socket.get_ref(), rustix::net::Shutdown::Both);
+    }
+
+    async fn launch(&self, spec: &BoxSpec, serial: u64) -> Result<RunningBox, SandboxError> {
+        let launch_error = |step: &str| {
+            let (id, step) = (spec.id.clone(), step.to_owned());
+            move |source: io::Error| SandboxError::Launch { id, step, source }
+        };
+        let (ours, theirs) = fdpass::pair().map_err(launch_error("make the launch channel"))?;
+        let (output, output_inside) = pipe().map_err(launch_error("make the output pipe"))?;
+        let (telemetry, telemetry_inside) = pipe().map_err(launch_error("make the telemetry pipe"))?;
+        rustix::io::ioctl_fionbio(&ours, true).map_err(|e| launch_error("make the launch channel")(e.into()))?;
+        let channel = Arc::new(Channel::new(ours));
+        let record = protocol::encode(&Request::Launch(launch_request(spec, serial)))
+            .map_err(launch_error("encode the specification"))?;
+        if record.len() > crate::spec::MAX_SPEC_BYTES {
+            let limit = crate::spec::MAX_SPEC_BYTES;
+            return Err(SandboxError::InvalidSpec(format!(
+                "command, environment and mounts take {} bytes; at most {limit}",
+                record.len()
+            )));
+        }
+        let (exit_sender, exit) = watch::channel(None);
+        let name = cgroup::group_name(serial, &spec.id);
+        let cgroup = || BoxCgroup::new(&self.facts.cgroups, name.clone());
+        let entry = Entry { exit: exit_sender, channel: Arc::downgrade(&channel), cgroup: cgroup() };
+        lock(&self.boxes).insert(serial, entry);
+        let fds = [theirs.as_fd(), output_inside.as_fd(), telemetry_inside.as_fd()];
+        if let Err(source) = send(&self.socket, &record, &fds).await {
+            lock(&self.boxes).remove(&serial);
+            return Err(SandboxError::Spawner { action: "does not take a launch", source });
+        }
+        // From here on only the box has these: their end is the box's end.
+        drop((theirs, output_inside, telemetry_inside));
+
+        let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
+        let watched = AsyncFd::register(channel.fd().try_clone_to_owned().map_err(launch_error("watch the box"))?)
+            .map_err(|error| launch_error("watch the box")(error.into()))?;
+        let mut buffer = vec![0; 4096];
+        let answered = tokio::select! {
+            answer = receive(&watched, &mut buffer) => answer.map_err(launch_error("hear from the box"))?,
+            // Not one process came to life.
+            _ = async { exit.clone().wait_for(Option::is_some).await.map(|_| ()) } => return Err(died()),
+        };
+        drop(watched);
+        let (length, mut fds) = answered;
+        if length == 0 {
+            return Err(died());
+        }
+        match protocol::decode(&buffer[..length]).map_err(launch_error("hear from the box"))? {
+            InitSays::Started if fds.len() == 1 + spec.listeners.len() => {
+                let listeners = fds.split_off(1).into_iter().map(TcpListener::from).collect();
+                let init = fds.remove(0);
+                let control = Box::new(NamespaceBox::new(cgroup(), &self.facts.cgroups, init, channel));
+                Ok(RunningBox::new(Parts { id: spec.id.clone(), control, listeners, output, telemetry, exit }))
+            }
+            InitSays::Failed { step, errno } => {
+                Err(launch_error(&step)(io::Error::from_raw_os_error(errno)))
+            }
+            _ => Err(launch_error("hear from the box")(io::ErrorKind::InvalidData.into())),
+        }
+    }
+}
+
+impl Drop for Spawner {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Hears of the end of boxes, until the spawner itself ends.
+async fn listen(
+    socket: Arc<AsyncFd<OwnedFd>>,
+    boxes: Arc<Boxes>,
+    mut child: Child,
+    ended: watch::Sender<bool>,
+    stopping: Arc<AtomicBool>,
+) {
+    let mut buffer = vec![0; 4096];
+    loop {
+        let event = match receive(&socket, &mut buffer).await {
+            Ok((length, _)) if length > 0 => protocol::decode::<Event>(&buffer[..length]),
+            _ => break,
+        };
+        match event {
+            Ok(Event::Gone { serial, oom_killed, peak_memory_bytes }) => {
+                if let Some(entry) = lock(&boxes).remove(&serial) {
+                    entry.ended(oom_killed, peak_memory_bytes);
+                }
+            }
+            Ok(Event::NotStarted { serial, errno }) => {
+                tracing::warn!(serial, errno, "the spawner could not make a process");
+                if let Some(entry) = lock(&boxes).remove(&serial) {
+                    entry.ended(false, 0);
+                }
+            }
+            Ok(other) => tracing::warn!(event = ?other, "unexpected word from the spawner"),
+            Err(error) => tracing::warn!(%error, "unreadable word from the spawner"),
+        }
+    }
+    if !stopping.load(Ordering::Relaxed) {
+        tracing::error!("the spawner ended; all boxes are killed");
+    }
+    let entries: Vec<Entry> = lock(&boxes).drain().map(|(_, entry)| entry).collect();
+    for entry in &entries {
+        // Without a spawner each init dies by its parent-death signal; this is for the frozen ones.
+        entry.cgroup.kill();
+        entry.exit.send_replace(Some(KILLED));
+    }
+    // It has closed its socket: it ends, after it has cleaned up.
+    let _ = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.send_replace(true);
+}
+
+impl Entry {
+    fn ended(self, oom_killed: bool, peak_memory_bytes: u64) {
+        let last = self.channel.upgrade().map(|channel| channel.last_words()).unwrap_or_default();
+        let (code, signal) = last.exited.unwrap_or((None, Some(libc::SIGKILL)));
+        // The kernel may have killed some child while the main process went on and ended well.
+        let oom_killed = (oom_killed && signal == Some(libc::SIGKILL)) || last.over_memory_bytes.is_some();
+        let peak_memory_bytes = last.over_memory_bytes.unwrap_or(peak_memory_bytes);
+        self.exit.send_replace(Some(Exit { code, signal, oom_killed, peak_memory_bytes }));
+    }
+}
+
+fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
+    let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
+    LaunchRequest {
+        serial,
+        id: spec.id.clone(),
+        owner_slot: spec.owner_slot,
+        limits: Limits {
+            memory_bytes: u64::from(spec.memory_mib) << 20,
+            cpu_millis: spec.cpu_millis,
+            max_processes: spec.max_processes,
+        },
+        tmp_mib: spec.tmp_mib,
+        max_files: spec.max_files,
+        mounts: spec.mounts.iter().map(|mount| (path(&mount.host), path(&mount.inside))).collect(),
+        command: spec.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
+        env: spec.env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect(),
+        cwd: path(&spec.cwd),
+        listeners: spec.listeners.iter().map(|address| (address.ip().octets(), address.port())).collect(),
+    }
+}
+
+/// Read end non-blocking, write end blocking.
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&read, true)?;
+    Ok((read, write))
+}
+
+async fn send(
+    socket: &AsyncFd<OwnedFd>,
+    record: &[u8],
+    fds: &[std::os::fd::BorrowedFd<'_>],
+) -> io::Result<()> {
+    loop {
+        let mut ready = socket.writable().await?;
+        if let Ok(result) = ready.try_io(|socket| fdpass::send(socket.get_ref(), record, fds)) {
+            return result;
+        }
+    }
+}
+
+async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    loop {
+        let mut ready = socket.readable().await?;
+        if let Ok(result) = ready.try_io(|socket| fdpass::receive(socket.get_ref(), buffer)) {
+            return result;
+        }
+    }
+}

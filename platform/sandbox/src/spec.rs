@@ -1,0 +1,105 @@
+//! What a caller asks for: one box, fully described, nothing taken from the surroundings.
+
+use std::ffi::OsString;
+use std::net::SocketAddrV4;
+use std::path::{Component, Path, PathBuf};
+
+use crate::SandboxError;
+
+/// The largest request the spawner accepts: command, environment and mounts together, in bytes.
+pub const MAX_SPEC_BYTES: usize = 128 * 1024;
+/// The highest `owner_slot`: each slot is one user id on the host.
+pub const MAX_OWNER_SLOT: u32 = 1_000_000;
+/// The most listeners one box may have.
+pub const MAX_LISTENERS: usize = 16;
+
+/// One directory (or file) of the host that the box sees, read-only, without set-uid files and devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadOnlyMount {
+    /// The path on the host. It is opened with the server's own rights.
+    pub host: PathBuf,
+    /// The absolute path inside the box.
+    pub inside: PathBuf,
+}
+
+/// Everything a box is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoxSpec {
+    /// Unique among the living boxes: letters, digits, `-` and `_`, at most 64 of them.
+    pub id: String,
+    /// Who owns the box. As root, each slot is an own user id on the host, so that two owners share nothing.
+    pub owner_slot: u32,
+    /// Memory limit, in MiB. What the box keeps in `/tmp` counts too.
+    pub memory_mib: u32,
+    /// CPU share: 1000 is one processor.
+    pub cpu_millis: u32,
+    /// Size of `/tmp`, in MiB.
+    pub tmp_mib: u32,
+    /// Most processes and threads at a time.
+    pub max_processes: u32,
+    /// Most open file descriptors per process.
+    pub max_files: u32,
+    /// Directories of the host to show inside.
+    pub mounts: Vec<ReadOnlyMount>,
+    /// Program and arguments, as seen inside.
+    pub command: Vec<OsString>,
+    /// The whole environment of the program.
+    pub env: Vec<(OsString, OsString)>,
+    /// Working directory, as seen inside.
+    pub cwd: PathBuf,
+    /// Addresses to listen on inside the box's own network; served by the caller.
+    pub listeners: Vec<SocketAddrV4>,
+}
+
+impl BoxSpec {
+    /// Refuses what could not work, before anything is started.
+    pub(crate) fn check(&self) -> Result<(), SandboxError> {
+        let refuse = |why: String| Err(SandboxError::InvalidSpec(why));
+        let id_is_plain = self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if self.id.is_empty() || self.id.len() > 64 || !id_is_plain {
+            return refuse(format!("id '{}' must be 1 to 64 letters, digits, '-' or '_'", self.id));
+        }
+        if self.owner_slot > MAX_OWNER_SLOT {
+            return refuse(format!("owner_slot {} is above {MAX_OWNER_SLOT}", self.owner_slot));
+        }
+        for (name, value) in [
+            ("memory_mib", self.memory_mib),
+            ("cpu_millis", self.cpu_millis),
+            ("tmp_mib", self.tmp_mib),
+            ("max_processes", self.max_processes),
+            ("max_files", self.max_files),
+        ] {
+            if value == 0 {
+                return refuse(format!("{name} must not be 0"));
+            }
+        }
+        if self.command.is_empty() {
+            return refuse("command is empty".to_owned());
+        }
+        if self.listeners.len() > MAX_LISTENERS {
+            return refuse(format!("{} listeners; at most {MAX_LISTENERS}", self.listeners.len()));
+        }
+        if !is_clean_absolute(&self.cwd) {
+            return refuse(format!("cwd '{}' must be absolute, without '..'", self.cwd.display()));
+        }
+        for mount in &self.mounts {
+            if !mount.host.is_absolute() {
+                return refuse(format!("mount source '{}' must be absolute", mount.host.display()));
+            }
+            if !is_clean_absolute(&mount.inside) || mount.inside == Path::new("/") {
+                let inside = mount.inside.display();
+                return refuse(format!("mount target '{inside}' must be absolute, without '..', and not '/'"));
+            }
+            if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| mount.inside.starts_with(own)) {
+                return refuse(format!("mount target '{}' belongs to the box itself", mount.inside.display()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Absolute, and every step goes down.
+fn is_clean_absolute(path: &Path) -> bool {
+    path.is_absolute()
+        && path.components().all(|step| matches!(step, Component::RootDir | Component::Normal(_)))
+}
