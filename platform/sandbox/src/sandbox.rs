@@ -202,7 +202,7 @@ impl Spawner {
     async fn greet(socket: OwnedFd, hello: &Hello) -> Result<(AsyncFd<OwnedFd>, HostFacts), SandboxError> {
         let failed = |source| SandboxError::Spawner { action: "did not start", source };
         rustix::io::ioctl_fionbio(&socket, true).map_err(|error| failed(error.into()))?;
-        let socket = AsyncFd::register(socket).map_err(|error| failed(error.into()))?;
+        let socket = watch_fd(socket).map_err(failed)?;
         send(&socket, &protocol::encode(hello).map_err(failed)?, &[]).await.map_err(failed)?;
         let mut buffer = vec![0; MAX_RECORD_BYTES];
         let answer = tokio::time::timeout(Duration::from_secs(20), receive(&socket, &mut buffer)).await;
@@ -261,8 +261,8 @@ impl Spawner {
         drop((theirs, output_inside, telemetry_inside));
 
         let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
-        let watched = AsyncFd::register(channel.fd().try_clone_to_owned().map_err(launch_error("watch the box"))?)
-            .map_err(|error| launch_error("watch the box")(error.into()))?;
+        let watched = watch_fd(channel.fd().try_clone_to_owned().map_err(launch_error("watch the box"))?)
+            .map_err(launch_error("watch the box"))?;
         let mut buffer = vec![0; 4096];
         let answered = tokio::select! {
             answer = receive(&watched, &mut buffer) => answer.map_err(launch_error("hear from the box"))?,
@@ -398,4 +398,11 @@ async fn receive(socket: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<(us
             return result;
         }
     }
+}
+
+/// Lets the runtime watch `fd`, which must be non-blocking.
+#[allow(unsafe_code)]
+fn watch_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` stays the same open descriptor until it is dropped, and the `AsyncFd` owns it.
+    Ok(unsafe { AsyncFd::register(fd) }?)
 }
