@@ -1,1 +1,27 @@
-//! frontdoor: see ARCHITECTURE.md.
+//! The front door: the one way into a service, for HTTP requests and for other services alike.
+//!
+//! A [`Call`] says who calls, from where, under which id; an input is a [`wire::Doc`]. [`FrontDoor::enter`] finds the
+//! operation in its service's model, validates the input, authorises the caller and runs the handler. Handlers are
+//! typed: a struct lists exactly the members that are supported, and what the model has beyond it is refused by name.
+//!
+//! It knows no HTTP and no service by name: the gateway brings requests, the assembly brings services.
+//!
+//! **Invariant:** nothing reaches a handler but through [`FrontDoor::enter`].
+//! **Invariant:** a panic in a handler is an `InternalFailure` of that call, and of no other.
+
+mod call;
+mod credentials;
+mod door;
+mod guard;
+mod service;
+mod shape;
+mod support;
+
+pub use call::{Call, Caller, Source};
+pub use credentials::{Credentials, KnownKey};
+pub use door::{Authorise, FrontDoor, FrontDoorBuilder, FrontDoorHandle};
+pub use service::{BodyLimit, Service, ServiceBuilder};
+pub use support::{OperationSupport, ServiceSupport};
+
+#[cfg(test)]
+mod tests;
