@@ -12,7 +12,6 @@ use wire::Doc;
 use crate::call::{Call, Caller, Source};
 use crate::guard::Guarded;
 use crate::service::{BodyLimit, Service};
-use crate::shape;
 use crate::support::{self, ServiceSupport};
 
 /// Decides whether a caller may do what it asks. None is set yet: every authenticated caller may do everything in
@@ -101,7 +100,7 @@ impl FrontDoor {
         let service = self.inner.services.get(service).ok_or_else(unsupported)?;
         let shape = service.model().and_then(|model| model.operation(operation)).ok_or_else(unsupported)?;
         let handler = service.handlers.get(operation).ok_or_else(unsupported)?;
-        shape::validate(shape, &input)?;
+        wire::validate(shape, &input)?;
         if let Some(authorise) = &self.inner.authorise {
             authorise.authorise(&call, service.model_id, operation, &input)?;
         }
@@ -133,7 +132,7 @@ impl fmt::Debug for FrontDoor {
 /// Debug builds hold every answer against the model, so that tests with any client find a wrong one.
 fn checked(operation: &Operation, output: Doc) -> Result<Doc, ApiError> {
     if cfg!(debug_assertions)
-        && let Err(why) = shape::check_output(operation, &output)
+        && let Err(why) = wire::check_output(operation, &output)
     {
         return Err(ApiError::internal(format_args!("the answer does not fit the model: {why}")));
     }

@@ -14,7 +14,6 @@ mod credentials;
 mod door;
 mod guard;
 mod service;
-mod shape;
 mod support;
 
 pub use call::{Call, Caller, Source};

@@ -1,0 +1,266 @@
+//! A request's way: guards, route, authentication, body, front door, answer.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use base::{ApiError, RequestId};
+use bytes::Bytes;
+use frontdoor::{Caller, Source};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use model::{Catalog, Protocol};
+use wire::ErrorForm;
+use wire::sigv4::{Dialect, Signature};
+
+use crate::body::{self, BodyError};
+use crate::origin::{self, Verdict};
+use crate::server::Gate;
+use crate::{SourceKind, admin, auth};
+
+/// What the access log tells of a request beyond its head and its status.
+#[derive(Default)]
+struct Noted {
+    service: &'static str,
+    operation: &'static str,
+    body_bytes: usize,
+}
+
+/// Answers a request, whatever it is.
+pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let started = Instant::now();
+    let request_id = RequestId::fresh();
+    let (parts, body) = request.into_parts();
+    let mut noted = Noted::default();
+    let mut response = match origin::judge(&parts, gate.local) {
+        Verdict::Plain => serve(gate, peer, &request_id, &parts, body, &mut noted).await,
+        Verdict::Page(origin) => {
+            let mut response = match origin::preflight(&parts) {
+                Some(response) => response,
+                None => serve(gate, peer, &request_id, &parts, body, &mut noted).await,
+            };
+            origin::allow(response.headers_mut(), origin);
+            response
+        }
+        Verdict::Refused(why) => {
+            let error = ApiError::new("AccessDeniedException", why).status(403);
+            wire::encode_error(&ErrorForm::guess(&parts), &error, &request_id)
+        }
+    };
+    name(&mut response, &request_id);
+    tracing::debug!(
+        target: "access",
+        %request_id,
+        %peer,
+        method = %parts.method,
+        path = parts.uri.path(),
+        service = noted.service,
+        operation = noted.operation,
+        status = response.status().as_u16(),
+        request_bytes = noted.body_bytes,
+        answer_bytes = response.body().len(),
+        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+    response.map(Full::new)
+}
+
+/// Every answer carries its request's id.
+fn name(response: &mut Response<Bytes>, request_id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
+        response.headers_mut().entry("x-amzn-requestid").or_insert(value);
+    }
+}
+
+async fn serve(
+    gate: &Gate,
+    peer: IpAddr,
+    request_id: &RequestId,
+    parts: &Parts,
+    body: Incoming,
+    noted: &mut Noted,
+) -> Response<Bytes> {
+    if is_greeting(parts) {
+        return greeting();
+    }
+    if parts.uri.path().starts_with(admin::PREFIX) {
+        return serve_admin(gate, peer, parts, body).await;
+    }
+    match call(gate, peer, request_id, parts, body, noted).await {
+        Ok(response) => response,
+        Err(Failed { error, form, close }) => {
+            if let Some(detail) = &error.detail {
+                tracing::debug!(%request_id, code = %error.code, detail, "request refused");
+            }
+            let mut response = wire::encode_error(&form, &error, request_id);
+            // HTTP/2 has no such header, and needs none: its streams end apart.
+            if close && parts.version < http::Version::HTTP_2 {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
+        }
+    }
+}
+
+/// An error on its way to the client.
+struct Failed {
+    error: ApiError,
+    form: ErrorForm,
+    /// Part of the body was left unread, so the connection cannot go on.
+    close: bool,
+}
+
+impl Failed {
+    fn new(error: ApiError, form: ErrorForm) -> Self {
+        Failed { error, form, close: false }
+    }
+}
+
+impl From<wire::WireError> for Failed {
+    fn from(error: wire::WireError) -> Self {
+        Failed::new(error.error, error.form)
+    }
+}
+
+/// The AWS part.
+async fn call(
+    gate: &Gate,
+    peer: IpAddr,
+    request_id: &RequestId,
+    parts: &Parts,
+    body: Incoming,
+    noted: &mut Noted,
+) -> Result<Response<Bytes>, Failed> {
+    let inner = &*gate.inner;
+    let config = &inner.config;
+    let found = Signature::find(parts);
+    let signing_name =
+        found.as_ref().ok().and_then(Option::as_ref).map(|signature| signature.service.as_str());
+
+    // The query protocol names its operation in the body; all others in the head, so that limits hold before it.
+    let catalog = Catalog::embedded();
+    let early = if is_form(parts) {
+        None
+    } else {
+        let route = wire::route(catalog, parts, &Bytes::new(), signing_name);
+        Some(route.map_err(Failed::from)?)
+    };
+    let signing_name = signing_name.map(str::to_owned);
+    let (form, dialect) = match &early {
+        Some(route) => (route.error_form(), dialect_of(route.protocol)),
+        None => (ErrorForm::guess(parts), Dialect::Xml),
+    };
+    let unsigned_allowed = early.as_ref().is_some_and(|route| route.operation.unsigned);
+    let claim = auth::claim(inner, found, unsigned_allowed)
+        .map_err(|refusal| Failed::new(refusal.to_api(dialect), form))?;
+
+    let declared =
+        early.as_ref().and_then(|route| inner.front_door.body_limit(route.service.id, route.operation.name));
+    let limit_bytes = declared.map_or(config.max_body_bytes, |limit| limit.bytes);
+    let body = body::read(body, &parts.headers, limit_bytes, config.read_timeout)
+        .await
+        .map_err(|error| body_failure(error, form, declared.map(|limit| limit.message), limit_bytes))?;
+    noted.body_bytes = body.len();
+
+    let sender =
+        claim.confirm(inner, parts, &body).map_err(|refusal| Failed::new(refusal.to_api(dialect), form))?;
+    let route = match early {
+        Some(route) => route,
+        None => wire::route(catalog, parts, &body, signing_name.as_deref()).map_err(Failed::from)?,
+    };
+    noted.service = route.service.id;
+    noted.operation = route.operation.name;
+    let failed = |error| Failed::new(error, route.error_form());
+
+    let input = wire::decode(&route, parts, body).map_err(failed)?;
+    let source = match &gate.kind {
+        SourceKind::Outside => Source::Http { peer },
+        SourceKind::Box(function_arn) => Source::Box { function_arn: function_arn.clone() },
+    };
+    let caller = Caller {
+        principal: sender.principal,
+        account: sender.account,
+        region: sender.region,
+        request_id: request_id.clone(),
+        source,
+    };
+    let front_door = &inner.front_door;
+    let output = front_door
+        .enter(front_door.call_from(caller), route.service.id, route.operation.name, input)
+        .await
+        .map_err(failed)?;
+    Ok(wire::encode_output(&route, &output, request_id))
+}
+
+fn body_failure(
+    error: BodyError,
+    form: ErrorForm,
+    message: Option<&'static str>,
+    limit_bytes: usize,
+) -> Failed {
+    let error = match error {
+        BodyError::TooLarge => {
+            let message = message
+                .map_or_else(|| format!("Request must be smaller than {limit_bytes} bytes"), str::to_owned);
+            ApiError::new("RequestEntityTooLargeException", message).status(413)
+        }
+        BodyError::TimedOut => {
+            ApiError::new("RequestTimeoutException", "The request's body did not arrive in time.").status(408)
+        }
+        BodyError::Broken(cause) => {
+            ApiError::new("IncompleteBody", "The request's body ended early or is badly framed.")
+                .detail(cause)
+        }
+    };
+    Failed { error, form, close: true }
+}
+
+/// The query protocol's bodies.
+fn is_form(parts: &Parts) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    parts.method == Method::POST
+        && parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.as_bytes().get(..FORM.len()))
+            .is_some_and(|start| start.eq_ignore_ascii_case(FORM))
+}
+
+fn dialect_of(protocol: Protocol) -> Dialect {
+    match protocol {
+        Protocol::Json10 | Protocol::Json11 | Protocol::RpcV2Cbor => Dialect::Json,
+        Protocol::RestJson => Dialect::RestJson,
+        Protocol::Query | Protocol::RestXml => Dialect::Xml,
+    }
+}
+
+/// A look at the bare address, such as a browser's or a health check's.
+fn is_greeting(parts: &Parts) -> bool {
+    matches!(parts.method, Method::GET | Method::HEAD)
+        && parts.uri.path() == "/"
+        && parts.uri.query().is_none()
+        && !parts.headers.contains_key(header::AUTHORIZATION)
+}
+
+fn greeting() -> Response<Bytes> {
+    const BODY: &str = concat!("{\"name\":\"lamplighter\",\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}");
+    let mut response = Response::new(Bytes::from_static(BODY.as_bytes()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+async fn serve_admin(gate: &Gate, peer: IpAddr, parts: &Parts, body: Incoming) -> Response<Bytes> {
+    if let Some(refusal) = admin::refusal(parts, &gate.kind, peer) {
+        return refusal.into_response();
+    }
+    let inner = &gate.inner;
+    let read = body::read(body, &parts.headers, admin::MAX_BODY_BYTES, inner.config.read_timeout);
+    match read.await {
+        Ok(body) => inner.admin.answer(parts, body).await.into_response(),
+        Err(error) => {
+            tracing::debug!(?error, "private request refused");
+            admin::AdminAnswer::error(StatusCode::BAD_REQUEST, "the body could not be read").into_response()
+        }
+    }
+}
