@@ -149,7 +149,11 @@ mod tests {
     #[test]
     fn every_served_interpreter_has_a_version() {
         for runtime in known().iter().filter(|runtime| runtime.status == Supported) {
-            assert!(!runtime.interpreter_version().is_empty() || runtime.language == Provided, "{}", runtime.id);
+            assert!(
+                !runtime.interpreter_version().is_empty() || runtime.language == Provided,
+                "{}",
+                runtime.id
+            );
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The runtime clients, embedded: what a box sees as `/var/runtime`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use crate::catalog::Language;
+use crate::find::Interpreter;
 
 static PYTHON: &[(&str, &str)] = &[
     ("bootstrap.py", include_str!("../python/bootstrap.py")),
@@ -17,13 +21,12 @@ static PYTHON: &[(&str, &str)] = &[
 ];
 
 static NODE: &[(&str, &str)] = &[
-    ("bootstrap.mjs", include_str!("../node/bootstrap.mjs")),
+    ("bootstrap.cjs", include_str!("../node/bootstrap.cjs")),
     ("lib/client.cjs", include_str!("../node/lib/client.cjs")),
     ("lib/context.cjs", include_str!("../node/lib/context.cjs")),
     ("lib/errors.cjs", include_str!("../node/lib/errors.cjs")),
     ("lib/handler.cjs", include_str!("../node/lib/handler.cjs")),
     ("lib/logs.cjs", include_str!("../node/lib/logs.cjs")),
-    ("lib/loop.cjs", include_str!("../node/lib/loop.cjs")),
 ];
 
 /// The files of a language's runtime client: path relative to `/var/runtime`, and content. Empty for a language
@@ -65,9 +68,62 @@ pub fn unpack(language: Language, dir: &Path) -> Result<(), UnpackError> {
             create(parent)?;
         }
         let fresh = path.with_extension(format!("new.{}", std::process::id()));
-        fs::write(&fresh, content).and_then(|()| fs::rename(&fresh, &path)).map_err(|source| at(&path, source))?;
+        fs::write(&fresh, content)
+            .and_then(|()| fs::rename(&fresh, &path))
+            .map_err(|source| at(&path, source))?;
     }
     Ok(())
+}
+
+/// Makes the runtime client of `interpreter` ready below `root` and gives the directory to mount at `/var/runtime`.
+/// `None` for a `provided` runtime, which brings its own.
+///
+/// Python files are compiled for exactly this interpreter: a box sees `/var/runtime` read-only, so without this every
+/// cold start would compile them anew. Blocking (tens of milliseconds) the first time, then nothing but a look-up.
+///
+/// # Errors
+/// The client could not be written. That it could not be compiled is no error, only slower, and is logged.
+pub fn install(interpreter: &Interpreter, root: &Path) -> Result<Option<PathBuf>, UnpackError> {
+    static READY: Mutex<BTreeSet<(PathBuf, PathBuf)>> = Mutex::new(BTreeSet::new());
+    let dir = match interpreter.language {
+        Language::Python => root.join("python"),
+        Language::Node => root.join("node"),
+        _ => return Ok(None),
+    };
+    let key = (interpreter.executable.clone(), dir.clone());
+    let is_ready = READY.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
+    if is_ready && dir.is_dir() {
+        return Ok(Some(dir));
+    }
+    unpack(interpreter.language, &dir)?;
+    if interpreter.language == Language::Python {
+        compile(&interpreter.executable, &dir);
+    }
+    READY.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    Ok(Some(dir))
+}
+
+/// Compiles the Python files in `dir`. The result names no host path and is not compared with the source at start:
+/// checked by hash now, trusted later.
+fn compile(executable: &Path, dir: &Path) {
+    let outcome = Command::new(executable)
+        .args(["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-f"])
+        .args(["-s".as_ref(), dir.as_os_str(), "-p".as_ref(), "/var/runtime".as_ref(), dir.as_os_str()])
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match outcome {
+        Ok(status) if status.success() => {}
+        Ok(status) => {
+            tracing::warn!(%status, executable = %executable.display(), "runtime client not compiled")
+        }
+        Err(error) => {
+            tracing::warn!(%error, executable = %executable.display(), "runtime client not compiled")
+        }
+    }
 }
 
 fn at(path: &Path, source: io::Error) -> UnpackError {

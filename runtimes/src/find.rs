@@ -36,6 +36,25 @@ pub struct Interpreter {
     pub version: String,
 }
 
+impl Interpreter {
+    /// The command for a function with `memory_mib`. Node.js is told its heap limits as on AWS, because it would
+    /// otherwise size its heap by the machine and be killed before it ever collects; other languages need nothing.
+    #[must_use]
+    pub fn command_for(&self, memory_mib: u32) -> Vec<String> {
+        let mut command = self.command.clone();
+        if self.language == Language::Node {
+            let share = |percent: u32| (u64::from(memory_mib) * u64::from(percent) / 100).max(1);
+            let flags = [
+                "--expose-gc".to_owned(),
+                format!("--max-semi-space-size={}", share(5)),
+                format!("--max-old-space-size={}", share(90)),
+            ];
+            command.splice(1..1, flags);
+        }
+        command
+    }
+}
+
 /// There is no interpreter for a runtime. The message says what was looked for, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -71,15 +90,24 @@ pub fn find(runtime: &str, map: &RuntimeMap) -> Result<Interpreter, MissingRunti
 pub(crate) fn find_on(host: &Host, runtime: &str, map: &RuntimeMap) -> Result<Interpreter, MissingRuntime> {
     let missing = |message: String| MissingRuntime { runtime: runtime.to_owned(), message };
     let known = lookup(runtime).ok_or_else(|| {
-        missing(format!("runtime '{runtime}' is not a runtime of AWS Lambda (served here: {})", served_list()))
+        missing(format!(
+            "runtime '{runtime}' is not a runtime of AWS Lambda (served here: {})",
+            served_list()
+        ))
     })?;
     match known.status {
         Status::Supported => {}
         Status::NotYet => {
-            return Err(missing(format!("runtime '{runtime}' is not supported yet (served: {})", served_list())));
+            return Err(missing(format!(
+                "runtime '{runtime}' is not supported yet (served: {})",
+                served_list()
+            )));
         }
         Status::Deprecated => {
-            return Err(missing(format!("runtime '{runtime}' is deprecated by AWS (served: {})", served_list())));
+            return Err(missing(format!(
+                "runtime '{runtime}' is deprecated by AWS (served: {})",
+                served_list()
+            )));
         }
     }
     if known.language == Language::Provided {
@@ -109,7 +137,7 @@ fn interpreter(host: &Host, runtime: &str, served_by: &KnownRuntime, probe: Prob
     let command = match served_by.language {
         // -u: what a function prints is on its way to the log when print() returns, even if it is killed next.
         Language::Python => vec![executable, "-u".to_owned(), "/var/runtime/bootstrap.py".to_owned()],
-        _ => vec![executable, "/var/runtime/bootstrap.mjs".to_owned()],
+        _ => vec![executable, "/var/runtime/bootstrap.cjs".to_owned()],
     };
     let mut mounts = Vec::new();
     for path in probe.needs(host.home.as_deref()) {
@@ -154,13 +182,19 @@ fn explain(host: &Host, runtime: &str, served_by: &KnownRuntime, refused: &[Stri
     let (name, install) = match served_by.language {
         Language::Python => (
             format!("python{version}"),
-            format!("install python{version} (apt install python{version}, pyenv install {version}, uv python install {version})"),
+            format!(
+                "install python{version} (apt install python{version}, pyenv install {version}, uv python install {version})"
+            ),
         ),
-        _ => (format!("Node.js {version}"), format!("install Node.js {version} (nvm install {version}, fnm install {version})")),
+        _ => (
+            format!("Node.js {version}"),
+            format!("install Node.js {version} (nvm install {version}, fnm install {version})"),
+        ),
     };
     let mut message = format!("runtime '{runtime}' needs {name}, which was not found");
     if served_by.id != runtime {
-        message = format!("runtime '{runtime}' is mapped to '{}', which needs {name}: not found", served_by.id);
+        message =
+            format!("runtime '{runtime}' is mapped to '{}', which needs {name}: not found", served_by.id);
     }
     message.push_str(&format!(" (looked in {})", host.places(served_by.language)));
     if !refused.is_empty() {

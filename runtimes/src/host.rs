@@ -128,7 +128,8 @@ fn explicit(dir: &Path) -> Vec<PathBuf> {
 /// The names in a directory, sorted. None if it cannot be read.
 fn entries(dir: &Path) -> Vec<String> {
     let Ok(read) = fs::read_dir(dir) else { return Vec::new() };
-    let mut names: Vec<String> = read.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let mut names: Vec<String> =
+        read.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
@@ -141,7 +142,8 @@ fn versions(dir: &Path, before: &str, version: &str) -> Vec<PathBuf> {
             let told = name.strip_prefix(before)?;
             let rest = told.strip_prefix(version)?;
             let fits = rest.is_empty() || !rest.starts_with(|c: char| c.is_ascii_digit());
-            let numbers = told.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect();
+            let numbers =
+                told.split(|c: char| !c.is_ascii_digit()).map_while(|part| part.parse().ok()).collect();
             fits.then_some((numbers, name))
         })
         .collect();

@@ -1,7 +1,7 @@
 //! What runs a managed function: the runtime clients (Python and Node.js, embedded in the binary) and the
 //! interpreters of this host that they run on.
 //!
-//! - [`files`]: the runtime client of a language. Unpack it with [`unpack`]; it is mounted at `/var/runtime`.
+//! - [`files`]: the runtime client of a language. [`install`] makes it ready to be mounted at `/var/runtime`.
 //! - [`find`]: the interpreter for an AWS runtime id (`python3.12`), what to mount, and the command to start.
 //! - [`RuntimeMap`]: the user's wish to serve one runtime id with the interpreter of another.
 //! - [`known`]: every runtime id of AWS, and whether it is served here.
@@ -22,7 +22,7 @@ mod probe;
 mod survey;
 
 pub use catalog::{KnownRuntime, Language, Status, known, lookup};
-pub use client::{UnpackError, files, unpack};
+pub use client::{UnpackError, files, install, unpack};
 pub use find::{Interpreter, MissingRuntime, find};
 pub use map::{InvalidRuntimeMap, RuntimeMap};
 pub use survey::{FoundRuntime, Survey, survey};

@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn entries_are_read_and_applied_once() {
-        let map = RuntimeMap::parse(["python3.12=python3.13, python3.13=python3.11", "nodejs22.x=nodejs20.x"]).unwrap();
+        let map =
+            RuntimeMap::parse(["python3.12=python3.13, python3.13=python3.11", "nodejs22.x=nodejs20.x"])
+                .unwrap();
         assert_eq!(map.resolve("python3.12"), "python3.13");
         assert_eq!(map.resolve("python3.10"), "python3.10");
         assert_eq!(map.to_string(), "nodejs22.x=nodejs20.x,python3.12=python3.13,python3.13=python3.11");

@@ -71,8 +71,13 @@ fn ask_now(language: Language, executable: &Path) -> Result<Probe, String> {
     if !version.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("it does not tell its version".to_owned());
     }
-    let mut probe =
-        Probe { language, executable: executable.to_owned(), version, library: Vec::new(), mapped: Vec::new() };
+    let mut probe = Probe {
+        language,
+        executable: executable.to_owned(),
+        version,
+        library: Vec::new(),
+        mapped: Vec::new(),
+    };
     for line in lines {
         match line.split_once(' ') {
             Some(("lib", path)) => probe.library.push(path.into()),

@@ -46,11 +46,17 @@ pub(crate) fn survey_on(host: &Host, map: &RuntimeMap) -> Survey {
 /// The interpreters of the same language that could stand in for `runtime`, oldest first.
 pub(crate) fn others(host: &Host, runtime: &KnownRuntime) -> Vec<FoundRuntime> {
     let mut found = Vec::new();
-    let served = |other: &&KnownRuntime| other.status == Status::Supported && other.language == runtime.language;
+    let served =
+        |other: &&KnownRuntime| other.status == Status::Supported && other.language == runtime.language;
     for other in known().iter().filter(served).filter(|other| other.id != runtime.id) {
-        let probes = host.candidates(other).into_iter().filter_map(|path| probe::ask(other.language, &path).ok());
+        let probes =
+            host.candidates(other).into_iter().filter_map(|path| probe::ask(other.language, &path).ok());
         if let Some(probe) = { probes }.find(|probe| serves(&probe.version, other)) {
-            found.push(FoundRuntime { runtime: other.id, executable: probe.executable, version: probe.version });
+            found.push(FoundRuntime {
+                runtime: other.id,
+                executable: probe.executable,
+                version: probe.version,
+            });
         }
     }
     found
@@ -64,7 +70,12 @@ impl std::fmt::Display for Survey {
                     writeln!(out, "{id:<16} ok       the function brings its own bootstrap")?;
                 }
                 Ok(interpreter) => {
-                    write!(out, "{id:<16} ok       {} {}", interpreter.executable.display(), interpreter.version)?;
+                    write!(
+                        out,
+                        "{id:<16} ok       {} {}",
+                        interpreter.executable.display(),
+                        interpreter.version
+                    )?;
                     if interpreter.served_by != *id {
                         write!(out, " (mapped to {})", interpreter.served_by)?;
                     }

@@ -1,0 +1,198 @@
+// The Node.js runtime client (Node.js 20, 22, 24): loads the handler, then asks the Runtime API for events for ever.
+//
+// It is CommonJS: an ES module as the entry point would cost several milliseconds of every cold start. Handlers may be
+// either. What it is not: it neither limits nor times anything (the platform does), and it does not stream responses.
+//
+// Defined by: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html and
+// https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+'use strict';
+
+const { RuntimeApi } = require('./lib/client.cjs');
+const { contextOf } = require('./lib/context.cjs');
+const { errorReport, tracingCause, UnhandledPromiseRejection } = require('./lib/errors.cjs');
+const { loadHandler } = require('./lib/handler.cjs');
+const logs = require('./lib/logs.cjs');
+
+const runtimeId = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '');
+const version = Number(runtimeId ? runtimeId[1] : process.versions.node.split('.')[0]);
+// From Node.js 24 on AWS takes promises and plain values only: no callback, no waiting for an empty event loop, and
+// an error that nobody catches ends the process as Node.js itself does.
+const promisesOnly = version >= 24;
+
+const api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
+// What to do when the event loop is empty, and the request that an uncaught error belongs to.
+let whenIdle = null;
+let currentId = null;
+
+async function main() {
+  setModulePaths();
+  logs.patchConsole(promisesOnly);
+  if (!promisesOnly) watchUncaught();
+  process.on('beforeExit', () => {
+    const run = whenIdle;
+    whenIdle = null;
+    if (run) run();
+  });
+  let handler;
+  try {
+    handler = await loadHandler(process.env.LAMBDA_TASK_ROOT || '/var/task', process.env._HANDLER || '', promisesOnly);
+  } catch (error) {
+    await failInitialisation(promisesOnly ? 'Init Error' : 'Uncaught Exception', error, promisesOnly ? 1 : 129);
+    return;
+  }
+  const serve = promisesOnly ? servePromise : serveAny;
+  let event = await api.next();
+  for (;;) {
+    const { headers, body } = event;
+    currentId = headers['lambda-runtime-aws-request-id'];
+    logs.setRequest(currentId, headers['lambda-runtime-aws-tenant-id']);
+    setTraceId(headers['lambda-runtime-trace-id']);
+    // While a handler runs, our connection must not keep the event loop busy.
+    api.release();
+    const answer = await serve(handler, headers, body);
+    api.hold();
+    event = await answer.next;
+  }
+}
+
+// Layers and the runtime, as on AWS. Only `require` looks here; `import` does not, by its own rules.
+function setModulePaths() {
+  if (process.env.NODE_PATH) return;
+  const root = process.env.LAMBDA_TASK_ROOT || '/var/task';
+  process.env.NODE_PATH =
+    `/opt/nodejs/node${version}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:${root}`;
+  require('module')._initPaths();
+}
+
+function setTraceId(traceId) {
+  if (traceId) process.env._X_AMZN_TRACE_ID = traceId;
+  else delete process.env._X_AMZN_TRACE_ID;
+}
+
+function watchUncaught() {
+  const die = (title, error, code) => {
+    if (currentId === null) {
+      failInitialisation(title, error, code);
+      return;
+    }
+    logs.logError(title, error);
+    api.hold();
+    const report = errorReport(error);
+    api.fail(currentId, JSON.stringify(report), report.errorType, tracingCause(error)).finally(() => process.exit(code));
+  };
+  process.on('uncaughtException', (error) => die('Uncaught Exception', error, 129));
+  process.on('unhandledRejection', (reason, promise) =>
+    die('Unhandled Promise Rejection', new UnhandledPromiseRejection(reason, promise), 128));
+}
+
+async function failInitialisation(title, error, code) {
+  logs.logError(title, error);
+  api.hold();
+  const report = errorReport(error);
+  try {
+    await api.failInitialisation(JSON.stringify(report), report.errorType);
+  } finally {
+    process.exit(code);
+  }
+}
+
+// Throws when a result has no JSON form (a cycle, a BigInt).
+function encode(result) {
+  let text;
+  try {
+    text = JSON.stringify(result === undefined ? null : result);
+  } catch {
+    const error = new Error('Unable to stringify response body');
+    if (promisesOnly) error.name = 'Runtime.JSONStringifyError';
+    throw error;
+  }
+  return text === undefined ? 'null' : text;
+}
+
+function failThenNext(id, error) {
+  logs.logError('Invoke Error', error);
+  const report = errorReport(error);
+  return api.failThenNext(id, JSON.stringify(report), report.errorType, tracingCause(error));
+}
+
+// Both ways to serve an event give, when the answer is on its way, { next: a promise of the next event }. In an object,
+// because a promise of a promise would wait for both.
+
+// Node.js 24 and later.
+async function servePromise(handler, headers, body) {
+  const id = currentId;
+  try {
+    const context = contextOf(headers);
+    const payload = encode(await handler(JSON.parse(body.toString()), context));
+    // Log lines and microtasks of the handler's last turn come before its answer.
+    await new Promise(setImmediate);
+    return { next: api.answerThenNext(id, payload) };
+  } catch (error) {
+    return { next: failThenNext(id, error) };
+  }
+}
+
+// Node.js 20 and 22: a promise, a callback, or the old functions of the context, whichever comes first.
+function serveAny(handler, headers, body) {
+  const id = currentId;
+  return new Promise((resolve) => {
+    let answered = false;
+    let finished = false;
+    let waitsForEmptyLoop = true;
+    const answer = (result) => {
+      if (answered) {
+        console.error(
+          'Invocation has already been reported as done. Cannot call complete more than once per invocation.');
+        return;
+      }
+      answered = true;
+      resolve({ next: api.answerThenNext(id, encode(result)) });
+    };
+    const fail = (error) => {
+      answered = true;
+      resolve({ next: failThenNext(id, error) });
+    };
+    const isError = (error) => error !== undefined && error !== null;
+    // The first of all of them counts; one that throws does not count.
+    const first = (finish) => (...given) => {
+      if (finished) return;
+      finish(...given);
+      finished = true;
+    };
+    const done = (error, result) => {
+      whenIdle = null;
+      if (isError(error)) fail(error);
+      else answer(result);
+    };
+    const callback = first((error, result) => {
+      whenIdle = null;
+      if (isError(error)) fail(error);
+      else if (!waitsForEmptyLoop) answer(result);
+      else whenIdle = () => setImmediate(answer, result);
+    });
+    const ending = {
+      get callbackWaitsForEmptyEventLoop() {
+        return waitsForEmptyLoop;
+      },
+      set callbackWaitsForEmptyEventLoop(value) {
+        waitsForEmptyLoop = value;
+      },
+      succeed: first((result) => done(null, result)),
+      fail: first((error) => done(isError(error) ? error : 'handled')),
+      done: first(done),
+    };
+    try {
+      // A handler that neither returns a promise nor calls back is over when nothing is left to do.
+      whenIdle = () => answer(null);
+      const context = contextOf(headers, ending);
+      const result = handler(JSON.parse(body.toString()), context, callback);
+      if (result && typeof result.then === 'function') {
+        result.then(ending.succeed, ending.fail).catch(ending.fail);
+      }
+    } catch (error) {
+      callback(error);
+    }
+  });
+}
+
+main();
