@@ -120,6 +120,14 @@ impl Committer {
     }
 }
 
+#[cfg(test)]
+impl Committer {
+    /// How many transactions the queue has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.queue.as_ref().map_or(0, mpsc::Sender::capacity)
+    }
+}
+
 impl Drop for Committer {
     fn drop(&mut self) {
         drop(self.queue.take());

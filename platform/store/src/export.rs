@@ -23,7 +23,7 @@ use crate::{Store, claim, limits, tx};
 const HEADER: &[u8] = b"lamplighter-export 1\n";
 const MAGIC: &[u8] = b"lamplighter-export ";
 /// There while an import is under way: whoever finds it at the start throws the part away.
-const IMPORT_KEY: &[u8] = &[RESERVED, b'i'];
+pub(crate) const IMPORT_KEY: &[u8] = &[RESERVED, b'i'];
 /// Entries read from the engine, or bytes imported, at a time.
 const STEP_ENTRIES: usize = 512;
 const STEP_BYTES: usize = limits::TRANSACTION_BYTES / 2;

@@ -26,6 +26,8 @@ pub mod limits;
 mod lock;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tx;
 pub mod value;
 mod watch;
@@ -49,7 +51,7 @@ pub use crate::watch::Watch;
 
 use crate::committer::{Committer, Job, Reply, Start};
 use crate::engine::{Engine, View, fjall::Fjall, memory::Memory, sqlite::Sqlite};
-use crate::lock::DirLock;
+use crate::lock::{DirLock, Place};
 use crate::tx::{Overlay, STAMP_KEY, TxState};
 use crate::watch::Watches;
 
@@ -327,14 +329,20 @@ fn open_engine(config: &StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     if config.engine == EngineKind::Memory {
         return Ok(Arc::new(Memory::default()));
     }
-    let lock = DirLock::take(&config.dir)?;
-    lock::check_format(&config.dir, config.engine.name())?;
-    Ok(match config.engine {
+    let dir = &config.dir;
+    let lock = DirLock::take(dir)?;
+    let names = ["entries.fjall", "entries.sqlite", "entries.sqlite-wal", "entries.sqlite-shm"];
+    let place = lock::prepare(dir, config.engine.name(), &names.map(|name| dir.join(name)))?;
+    let engine: Arc<dyn Engine> = match config.engine {
         EngineKind::Sqlite => {
-            Arc::new(Opened { engine: Sqlite::open(&config.dir.join("entries.sqlite"))?, _lock: lock })
+            Arc::new(Opened { engine: Sqlite::open(&dir.join("entries.sqlite"))?, _lock: lock })
         }
-        _ => Arc::new(Opened { engine: Fjall::open(&config.dir.join("entries.fjall"))?, _lock: lock }),
-    })
+        _ => Arc::new(Opened { engine: Fjall::open(&dir.join("entries.fjall"))?, _lock: lock }),
+    };
+    if place == Place::New {
+        lock::finish(dir)?;
+    }
+    Ok(engine)
 }
 
 /// What the committer must know of the data before its first transaction.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `lock` | nothing; whoever runs on the directory holds an exclusive lock on it. The system lets go of it when the process ends, however it ends |
 //! | `format` | `lamplighter-store 1 fjall`: the format's number and the engine |
+//! | `format.new` | the same, while the engine makes its data for the first time |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -35,14 +36,22 @@ impl DirLock {
     }
 }
 
-/// Checks that the directory has a format and an engine that can be opened; writes both down in a new one.
-pub(crate) fn check_format(dir: &Path, engine: &'static str) -> Result<(), StoreError> {
+/// Whether the engine's data is there, or is to be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The data is there.
+    Made,
+    /// There is none yet: make it, then call [`finish`].
+    New,
+}
+
+/// Checks that the directory has a format and an engine that can be opened, or prepares a new one. What a server left
+/// that was killed while it made the data is removed: nothing can have been committed to it.
+pub(crate) fn prepare(dir: &Path, engine: &'static str, data: &[PathBuf]) -> Result<Place, StoreError> {
     let path = dir.join("format");
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            return write_format(dir, engine).map_err(|cause| StoreError::unreadable(path, cause));
-        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return prepare_new(dir, engine, data),
         Err(cause) => return Err(StoreError::unreadable(path, cause)),
     };
     let mut words = text.split_whitespace();
@@ -52,7 +61,7 @@ pub(crate) fn check_format(dir: &Path, engine: &'static str) -> Result<(), Store
         return Err(StoreError::NewerFormat { dir: dir.to_owned(), found, supported: FORMAT });
     }
     match words.next() {
-        Some(found) if found == engine => Ok(()),
+        Some(found) if found == engine => Ok(Place::Made),
         Some(found) => {
             Err(StoreError::OtherEngine { dir: dir.to_owned(), found: found.to_owned(), asked: engine })
         }
@@ -60,13 +69,36 @@ pub(crate) fn check_format(dir: &Path, engine: &'static str) -> Result<(), Store
     }
 }
 
-fn write_format(dir: &Path, engine: &str) -> io::Result<()> {
-    let unfinished: PathBuf = dir.join("format.new");
-    let mut file = File::create(&unfinished)?;
-    writeln!(file, "{MAGIC} {FORMAT} {engine}")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, dir.join("format"))?;
-    sync_dir(dir)
+fn prepare_new(dir: &Path, engine: &str, data: &[PathBuf]) -> Result<Place, StoreError> {
+    let unfinished = dir.join("format.new");
+    if unfinished.exists() {
+        for path in data {
+            remove(path).map_err(|cause| StoreError::unreadable(path, cause))?;
+        }
+    } else if data.iter().any(|path| path.exists()) {
+        // Data without a format: somebody removed the file, and we do not guess.
+        return Err(StoreError::DamagedFormat { path: dir.join("format") });
+    }
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        writeln!(file, "{MAGIC} {FORMAT} {engine}")?;
+        file.sync_all()?;
+        sync_dir(dir)
+    };
+    write().map_err(|cause| StoreError::unreadable(&unfinished, cause))?;
+    Ok(Place::New)
+}
+
+/// Notes that the engine has made its data.
+pub(crate) fn finish(dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join("format");
+    let renamed = fs::rename(dir.join("format.new"), &path).and_then(|()| sync_dir(dir));
+    renamed.map_err(|cause| StoreError::unreadable(path, cause))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.or_else(|cause| if cause.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(cause) })
 }
 
 /// Makes names in a directory durable.
