@@ -1,1 +1,333 @@
-//! The fleet: execution environments, started, kept warm, retired.
+//! The fleet: execution environments, started when needed, reused, frozen, retired.
+//!
+//! [`Fleet::invoke`] counts the request against the account, takes the most recently used idle environment of exactly
+//! the function's generation or starts a new one at once, and runs the request in it. Launches run side by side; no
+//! lock is held across one. `pool` decides who may run where, `environment` is one box with its runtime, `blueprint`
+//! says what a box is made from, `log_sink` carries what functions write. The life of one request is `invoke::run`.
+//!
+//! Not here: reserved and provisioned concurrency, layers, extensions, SnapStart.
+//!
+//! Life cycle: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
+//! Scaling: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>.
+//!
+//! **Invariant:** an environment only ever runs one generation of one function, one request at a time.
+
+mod blueprint;
+mod boxes;
+mod credentials;
+mod env_log;
+mod environ;
+mod environment;
+mod log_lines;
+mod log_sink;
+mod log_store;
+mod pool;
+mod ticket;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use base::{Clock, Timestamp};
+use frontdoor::FrontDoorHandle;
+use runtimes::RuntimeMap;
+use sandbox::Sandbox;
+
+pub(crate) use blueprint::{NoBlueprint, Prepared};
+pub(crate) use environment::{Environment, mebibytes};
+pub use log_sink::LogSink;
+pub(crate) use log_sink::{LogStream, StreamName};
+pub(crate) use ticket::{Ticket, Turn};
+
+use self::blueprint::Workshop;
+use self::boxes::Launcher;
+use self::credentials::CredentialCache;
+use self::environment::{Change, Parts, Starting};
+use self::pool::{Pool, PoolLimits};
+use crate::function::FunctionConfig;
+use crate::invoke::{self, Invocation, InvokeError, Outcome};
+use crate::invoker::{Invoker, Invoking};
+
+/// Serves the platform's API into a box, on a listener that is bound inside it.
+pub trait BoxGateway: Send + Sync {
+    /// Serves `listener` for the function until the handle is aborted.
+    fn serve(&self, listener: tokio::net::TcpListener, function_arn: Arc<str>)
+    -> tokio::task::JoinHandle<()>;
+}
+
+/// What a fleet is built from.
+pub struct FleetDeps {
+    /// Starts boxes. Without one every invoke answers with a clear error.
+    pub sandbox: Option<Sandbox>,
+    /// The platform's time.
+    pub clock: Clock,
+    /// For the credentials of roles.
+    pub front_door: FrontDoorHandle,
+    /// Where logs go.
+    pub logs: LogSink,
+    /// Which runtimes are served by another one's interpreter.
+    pub runtime_map: RuntimeMap,
+    /// A directory of the fleet's own: the runtime clients are unpacked into it.
+    pub runtimes_dir: PathBuf,
+    /// Serves the platform's API into boxes.
+    pub gateway: Arc<dyn BoxGateway>,
+    /// The port of the platform's API, the same inside a box as outside.
+    pub gateway_port: u16,
+    /// The most invokes that run at a time per account and region; AWS's default is 1,000.
+    pub account_concurrency: u32,
+    /// The host's own limits.
+    pub limits: FleetLimits,
+}
+
+/// Limits that are not AWS's but the host's.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetLimits {
+    /// The most environments at a time, idle ones included. Beyond, the longest idle one goes; when all are busy an
+    /// invoke is throttled.
+    pub max_environments: usize,
+    /// An environment idle for longer goes. By the platform's clock.
+    pub idle_timeout: Duration,
+    /// When the idle environments together use more memory, the longest idle ones go. In bytes.
+    pub idle_memory_bytes: u64,
+    /// How long after a request an environment is frozen, unless the next one comes first. By real time.
+    pub freeze_after: Duration,
+    /// How long an initialisation may take; AWS's limit is 10 seconds. By real time.
+    pub init_timeout: Duration,
+}
+
+impl Default for FleetLimits {
+    fn default() -> Self {
+        FleetLimits {
+            max_environments: 1000,
+            idle_timeout: Duration::from_secs(600),
+            idle_memory_bytes: host_memory_bytes() / 2,
+            freeze_after: Duration::from_millis(2),
+            init_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The host's memory, from `/proc/meminfo`; 4 GiB if that cannot be read.
+fn host_memory_bytes() -> u64 {
+    let total = || {
+        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+        line.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    total().map_or(4 << 30, |kibibytes| kibibytes * 1024)
+}
+
+/// All execution environments. Cheap to clone.
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (environments, idle) = self.inner.pool().count();
+        f.debug_struct("Fleet")
+            .field("environments", &environments)
+            .field("idle", &idle)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) struct Inner {
+    launcher: Option<Arc<dyn Launcher>>,
+    clock: Clock,
+    logs: LogSink,
+    workshop: Arc<Workshop>,
+    credentials: CredentialCache,
+    gateway: Arc<dyn BoxGateway>,
+    limits: FleetLimits,
+    pool: Mutex<Pool<Environment>>,
+    /// Which user id slot each function's boxes have.
+    owners: Mutex<HashMap<String, u32>>,
+    next_box: AtomicU64,
+    closing: AtomicBool,
+}
+
+impl Fleet {
+    /// A fleet without environments. Needs a Tokio runtime.
+    #[must_use]
+    pub fn new(deps: FleetDeps) -> Self {
+        let launcher = deps.sandbox.clone().map(|sandbox| Arc::new(sandbox) as Arc<dyn Launcher>);
+        Self::with_launcher(deps, launcher)
+    }
+
+    pub(crate) fn with_launcher(deps: FleetDeps, launcher: Option<Arc<dyn Launcher>>) -> Self {
+        let pool = Pool::new(PoolLimits {
+            account_concurrency: deps.account_concurrency,
+            max_environments: deps.limits.max_environments,
+            idle_memory_bytes: deps.limits.idle_memory_bytes,
+        });
+        let inner = Arc::new(Inner {
+            launcher,
+            credentials: CredentialCache::new(deps.front_door, deps.clock.clone()),
+            clock: deps.clock,
+            logs: deps.logs,
+            workshop: Arc::new(Workshop::new(deps.runtime_map, deps.runtimes_dir, deps.gateway_port)),
+            gateway: deps.gateway,
+            limits: deps.limits,
+            pool: Mutex::new(pool),
+            owners: Mutex::default(),
+            next_box: AtomicU64::new(1),
+            closing: AtomicBool::new(false),
+        });
+        tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
+        Fleet { inner }
+    }
+
+    /// Runs the function once. The request runs to its end even if the returned future is dropped.
+    ///
+    /// # Errors
+    /// Why the function was not run. A function that failed is an [`Outcome`] with `function_error`.
+    pub async fn invoke(
+        &self,
+        function: Arc<FunctionConfig>,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let (ticket, turn) = Ticket::enter(&self.inner, function)?;
+        tokio::spawn(invoke::run(ticket, turn, invocation))
+            .await
+            .unwrap_or_else(|error| Err(InvokeError::Internal(format!("the invoke ended early: {error}"))))
+    }
+
+    /// Lets go of every environment of the function older than `before_generation`: idle ones at once, busy ones
+    /// after their request.
+    pub fn retire(&self, arn: &str, before_generation: u64) {
+        let gone = self.inner.pool().retire(arn, before_generation);
+        kill_all(&gone);
+    }
+
+    /// Kills every environment and writes out the logs. Requests that still run fail.
+    pub async fn shutdown(&self) {
+        self.inner.closing.store(true, Ordering::Release);
+        let gone = self.inner.pool().close();
+        kill_all(&gone);
+        drop(gone);
+        self.inner.logs.flush().await;
+    }
+}
+
+impl Invoker for Fleet {
+    fn invoke(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Invoking<'_> {
+        Box::pin(Fleet::invoke(self, function, invocation))
+    }
+
+    fn retire(&self, arn: &str, before_generation: u64) {
+        Fleet::retire(self, arn, before_generation);
+    }
+}
+
+fn kill_all(environments: &[Arc<Environment>]) {
+    for environment in environments {
+        environment.kill();
+    }
+}
+
+impl Inner {
+    pub(crate) fn pool(&self) -> MutexGuard<'_, Pool<Environment>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn limits(&self) -> &FleetLimits {
+        &self.limits
+    }
+
+    /// A new log stream of the function, named as AWS names them.
+    pub(crate) fn new_log_stream(&self, function: &FunctionConfig) -> (String, LogStream) {
+        let (year, month, day, ..) = self.clock.now().civil();
+        let id = uuid::Uuid::new_v4().simple();
+        let stream = format!("{year:04}/{month:02}/{day:02}/[{}]{id}", function.version);
+        let name = StreamName {
+            account: function.account,
+            region: function.region.clone(),
+            group: function.log_group.clone(),
+            stream: stream.clone(),
+        };
+        (stream, self.logs.stream(name))
+    }
+
+    pub(crate) async fn prepare(&self, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBlueprint> {
+        self.workshop.prepare(function).await
+    }
+
+    /// Starts an environment. Its initialisation goes on when this returns.
+    pub(crate) async fn launch(
+        self: &Arc<Self>,
+        function: &Arc<FunctionConfig>,
+        prepared: &Prepared,
+        log: &(String, LogStream),
+    ) -> Result<Starting, InvokeError> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(InvokeError::ShuttingDown);
+        }
+        let launcher = self.launcher.as_ref().ok_or(InvokeError::SandboxUnavailable)?;
+        let credentials = self.credentials.get(function).await?;
+        let number = self.next_box.fetch_add(1, Ordering::Relaxed);
+        let id = format!("fn-{number}");
+        let owner = self.owner_slot(&function.arn);
+        let spec = prepared.spec(function, id, owner, &credentials, &log.0, self.workshop.gateway_port);
+        let inner_box =
+            launcher.launch(spec).await.map_err(|error| InvokeError::LaunchFailed(error.to_string()))?;
+        let fleet = Arc::downgrade(self);
+        Environment::start(Parts {
+            function: Arc::clone(function),
+            inner_box,
+            log_stream: log.1.clone(),
+            clock: self.clock.clone(),
+            gateway: Arc::clone(&self.gateway),
+            freeze_after: self.limits.freeze_after,
+            on_change: Arc::new(move |environment, change| {
+                if let Some(fleet) = fleet.upgrade() {
+                    fleet.on_change(environment, change);
+                }
+            }),
+        })
+        .map_err(|error| InvokeError::LaunchFailed(error.to_string()))
+    }
+
+    fn on_change(&self, environment: &Arc<Environment>, change: Change) {
+        // What is taken out is dropped after the lock.
+        let gone = match change {
+            Change::Died => self.pool().remove(environment).into_iter().collect(),
+            Change::Measured => self.pool().shrink_to_budget(),
+        };
+        kill_all(&gone);
+    }
+
+    /// Each function's boxes have a user id of their own, the same for all of them.
+    fn owner_slot(&self, arn: &str) -> u32 {
+        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = owners.get(arn) {
+            return *slot;
+        }
+        let slot = u32::try_from(owners.len()).unwrap_or(u32::MAX).min(sandbox::MAX_OWNER_SLOT);
+        owners.insert(arn.to_owned(), slot);
+        slot
+    }
+}
+
+/// Kills what has been idle for too long, by the platform's clock.
+async fn reap(fleet: Weak<Inner>, clock: Clock, idle_timeout: Duration) {
+    let step = (idle_timeout / 10).clamp(Duration::from_millis(100), Duration::from_secs(30));
+    loop {
+        clock.sleep_until(clock.now().after(step)).await;
+        let Some(fleet) = fleet.upgrade() else { return };
+        let idle_ms = i64::try_from(idle_timeout.as_millis()).unwrap_or(i64::MAX);
+        let limit = Timestamp(clock.now().as_millis().saturating_sub(idle_ms));
+        let gone = fleet.pool().expire(limit);
+        kill_all(&gone);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,20 @@
 //! One invoke: what goes in, what comes out, what can go wrong before the function has its say.
+//!
+//! [`run`] is the life of a request (INIT, INVOKE, the limits of both), `failure` the bodies of AWS's own errors,
+//! `report` the platform's log lines. Which environment it runs in is the fleet's business.
+//!
+//! API: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>.
+
+mod failure;
+mod report;
+#[cfg(test)]
+mod report_tests;
+mod run;
 
 use base::{ApiError, RequestId};
 use bytes::Bytes;
+
+pub(crate) use run::run;
 
 /// One event for a function.
 #[derive(Clone, Debug)]
@@ -44,9 +57,34 @@ pub struct Outcome {
 /// Why a function was not run.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// No free environment within the limits.
+    /// The account already runs as many invokes as it may.
     #[error("Rate Exceeded.")]
     Throttled,
+    /// The host already runs as many environments as it may.
+    #[error("Rate Exceeded.")]
+    HostFull,
+    /// This host cannot run boxes.
+    #[error(
+        "functions cannot run here: the sandbox is not available on this host (see `lamplighter doctor`)"
+    )]
+    SandboxUnavailable,
+    /// The function's interpreter is not on this host. The text has the remedy.
+    #[error("{0}")]
+    RuntimeMissing(String),
+    /// STS refuses the function's role.
+    #[error("The role defined for the function cannot be assumed by Lambda: {role}: {why}")]
+    RoleNotAssumed {
+        /// The role's ARN.
+        role: String,
+        /// What STS says.
+        why: String,
+    },
+    /// The box could not be started.
+    #[error("an execution environment could not be started: {0}")]
+    LaunchFailed(String),
+    /// The server is going.
+    #[error("the server is shutting down")]
+    ShuttingDown,
     /// The platform failed.
     #[error("{0}")]
     Internal(String),
@@ -54,10 +92,20 @@ pub enum InvokeError {
 
 impl From<InvokeError> for ApiError {
     fn from(error: InvokeError) -> Self {
+        let message = error.to_string();
         match error {
-            InvokeError::Throttled => ApiError::new("TooManyRequestsException", "Rate Exceeded.")
+            InvokeError::Throttled => ApiError::new("TooManyRequestsException", message)
                 .status(429)
                 .member("Reason", "ConcurrentInvocationLimitExceeded"),
+            InvokeError::HostFull => ApiError::new("TooManyRequestsException", message)
+                .status(429)
+                .member("Reason", "ConcurrentInvocationLimitExceeded")
+                .detail("every environment that this host may run is busy"),
+            InvokeError::RuntimeMissing(_) => ApiError::new("InvalidRuntimeException", message).status(502),
+            InvokeError::RoleNotAssumed { .. } => ApiError::new("AccessDeniedException", message).status(403),
+            InvokeError::SandboxUnavailable | InvokeError::LaunchFailed(_) | InvokeError::ShuttingDown => {
+                ApiError::new("ServiceException", message).status(500)
+            }
             InvokeError::Internal(detail) => ApiError::internal(detail),
         }
     }

@@ -1,0 +1,190 @@
+//! From a function to the box that runs it: interpreter, mounts, command, limits.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use runtimes::{Interpreter, Language, RuntimeMap};
+use sandbox::{BoxSpec, ReadOnlyMount};
+
+use super::credentials::RoleCredentials;
+use super::environ::{self, Surroundings};
+use crate::function::FunctionConfig;
+use crate::invoke::InvokeError;
+
+/// The Runtime API's port inside every box.
+pub(crate) const RUNTIME_API_PORT: u16 = 9001;
+/// AWS's limits per environment.
+const MAX_PROCESSES: u32 = 1024;
+const MAX_FILES: u32 = 1024;
+/// AWS gives one virtual processor per 1,769 MiB.
+const MIB_PER_CPU: u64 = 1769;
+/// What an environment has while it initialises, however small the function: AWS does the same.
+const INIT_CPU_MILLIS: u32 = 2000;
+/// With less, an interpreter's start alone takes seconds.
+const MIN_CPU_MILLIS: u32 = 70;
+
+/// What never changes while the server runs.
+pub(crate) struct Workshop {
+    pub(crate) runtime_map: RuntimeMap,
+    /// Runtime clients are unpacked below it, one directory a language.
+    pub(crate) runtimes_dir: PathBuf,
+    pub(crate) gateway_port: u16,
+    unpacked: Mutex<HashMap<Language, PathBuf>>,
+}
+
+/// The function cannot be started at all, as its user would see it on AWS: an error type and message of the function.
+#[derive(Debug)]
+pub(crate) struct InvalidEntrypoint(pub(crate) String);
+
+/// Why there is no box to start.
+#[derive(Debug)]
+pub(crate) enum NoBlueprint {
+    /// The function's own fault.
+    Entrypoint(InvalidEntrypoint),
+    /// Ours, or the host's.
+    Invoke(InvokeError),
+}
+
+impl Workshop {
+    pub(crate) fn new(runtime_map: RuntimeMap, runtimes_dir: PathBuf, gateway_port: u16) -> Self {
+        Workshop { runtime_map, runtimes_dir, gateway_port, unpacked: Mutex::default() }
+    }
+
+    /// Finds the interpreter and unpacks its runtime client, once per server start and language.
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        function: &Arc<FunctionConfig>,
+    ) -> Result<Prepared, NoBlueprint> {
+        let (workshop, function) = (Arc::clone(self), Arc::clone(function));
+        // Both may touch the disk or ask an interpreter for its version.
+        tokio::task::spawn_blocking(move || workshop.prepare_blocking(&function))
+            .await
+            .map_err(|error| NoBlueprint::Invoke(InvokeError::Internal(error.to_string())))?
+    }
+
+    fn prepare_blocking(&self, function: &FunctionConfig) -> Result<Prepared, NoBlueprint> {
+        let runtime = function.runtime.as_deref().unwrap_or_default();
+        let interpreter = runtimes::find(runtime, &self.runtime_map)
+            .map_err(|missing| NoBlueprint::Invoke(InvokeError::RuntimeMissing(missing.message)))?;
+        if interpreter.language == Language::Provided {
+            check_bootstrap(&function.code.unpacked_dir).map_err(NoBlueprint::Entrypoint)?;
+            return Ok(Prepared { interpreter, client_dir: None });
+        }
+        let client_dir = self.client_dir(interpreter.language).map_err(NoBlueprint::Invoke)?;
+        Ok(Prepared { interpreter, client_dir: Some(client_dir) })
+    }
+
+    fn client_dir(&self, language: Language) -> Result<PathBuf, InvokeError> {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dir) = unpacked.get(&language) {
+            return Ok(dir.clone());
+        }
+        let dir = self.runtimes_dir.join(format!("{language:?}").to_lowercase());
+        runtimes::unpack(language, &dir).map_err(|error| InvokeError::Internal(error.to_string()))?;
+        unpacked.insert(language, dir.clone());
+        Ok(dir)
+    }
+}
+
+/// What a function's boxes share.
+pub(crate) struct Prepared {
+    interpreter: Interpreter,
+    client_dir: Option<PathBuf>,
+}
+
+impl Prepared {
+    /// The specification of one box.
+    pub(crate) fn spec(
+        &self,
+        function: &FunctionConfig,
+        id: String,
+        owner_slot: u32,
+        credentials: &RoleCredentials,
+        log_stream: &str,
+        gateway_port: u16,
+    ) -> BoxSpec {
+        let around = Surroundings {
+            language: self.interpreter.language,
+            interpreter: &self.interpreter.env,
+            credentials,
+            log_stream,
+            gateway_port,
+        };
+        let env = environ::variables(function, &around);
+        let mount = |host: &Path, inside: &str| ReadOnlyMount {
+            host: host.to_owned(),
+            inside: PathBuf::from(inside),
+        };
+        let mut mounts = vec![mount(&function.code.unpacked_dir, "/var/task")];
+        mounts.extend(self.client_dir.iter().map(|dir| mount(dir, "/var/runtime")));
+        let own = self.interpreter.mounts.iter();
+        mounts.extend(own.map(|(host, inside)| ReadOnlyMount { host: host.clone(), inside: inside.clone() }));
+        let listen = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        BoxSpec {
+            id,
+            owner_slot,
+            memory_mib: function.memory_mib,
+            cpu_millis: cpu_millis(function.memory_mib).max(INIT_CPU_MILLIS),
+            tmp_mib: function.tmp_mib,
+            max_processes: MAX_PROCESSES,
+            max_files: MAX_FILES,
+            mounts,
+            command: self.interpreter.command.iter().map(OsString::from).collect(),
+            env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            cwd: PathBuf::from("/var/task"),
+            listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
+        }
+    }
+}
+
+/// The CPU share that AWS gives a memory size.
+pub(crate) fn cpu_millis(memory_mib: u32) -> u32 {
+    let millis = u64::from(memory_mib) * 1000 / MIB_PER_CPU;
+    u32::try_from(millis).unwrap_or(u32::MAX).max(MIN_CPU_MILLIS)
+}
+
+/// Says in AWS's words why a package's `bootstrap` cannot be started.
+fn check_bootstrap(package: &Path) -> Result<(), InvalidEntrypoint> {
+    use std::os::unix::fs::PermissionsExt;
+    let refuse = |why: &str| Err(InvalidEntrypoint(why.to_owned()));
+    match std::fs::metadata(package.join("bootstrap")) {
+        Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => Ok(()),
+        Ok(file) if file.is_file() => refuse("fork/exec /var/task/bootstrap: permission denied"),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            refuse(&format!("/var/task/bootstrap: {error}"))
+        }
+        _ => refuse("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_cpu_share_follows_the_memory() {
+        assert_eq!(cpu_millis(128), 72);
+        assert_eq!(cpu_millis(1769), 1000);
+        assert_eq!(cpu_millis(10_240), 5788);
+    }
+
+    #[test]
+    fn a_bootstrap_must_be_there_and_executable() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = check_bootstrap(dir.path()).unwrap_err().0;
+        assert_eq!(missing, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]");
+        let bootstrap = dir.path().join("bootstrap");
+        std::fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
+        std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let denied = check_bootstrap(dir.path()).unwrap_err().0;
+        assert_eq!(denied, "fork/exec /var/task/bootstrap: permission denied");
+        std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(check_bootstrap(dir.path()).is_ok());
+    }
+}

@@ -1,0 +1,250 @@
+//! One execution environment: a box, the runtime inside it, its log, and the tasks that serve them.
+//!
+//! It runs one request at a time; who may use it is the pool's business. It is frozen when it has nothing to do.
+//! Dropping it kills the box and ends the tasks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use base::Clock;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::boxes::EnvBox;
+use super::env_log::EnvLog;
+use super::log_sink::LogStream;
+use super::pool::Pooled;
+use super::{BoxGateway, blueprint};
+use crate::function::FunctionConfig;
+use crate::runtime_api::{self, InitResult, Session};
+
+/// An execution environment.
+pub(crate) struct Environment {
+    function: Arc<FunctionConfig>,
+    arn: Arc<str>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) log: Arc<EnvLog>,
+    inner_box: Arc<dyn EnvBox>,
+    gate: Mutex<Gate>,
+    /// Tells the freezer that the environment has become idle.
+    idle: Arc<Notify>,
+    memory_bytes: AtomicU64,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Whether it runs. The lock is held across freeze and thaw, so that they never overtake each other.
+struct Gate {
+    frozen: bool,
+    /// In use since or idle since; `None` while in use.
+    idle_since: Option<Instant>,
+    /// No freeze any more: it is going.
+    closed: bool,
+}
+
+/// What an environment is built around.
+pub(crate) struct Parts {
+    pub(crate) function: Arc<FunctionConfig>,
+    pub(crate) inner_box: Box<dyn EnvBox>,
+    pub(crate) log_stream: LogStream,
+    pub(crate) clock: Clock,
+    pub(crate) gateway: Arc<dyn BoxGateway>,
+    pub(crate) freeze_after: Duration,
+    /// Called when the box's memory was measured or the box has died while idle.
+    pub(crate) on_change: Arc<dyn Fn(&Arc<Environment>, Change) + Send + Sync>,
+}
+
+/// What an idle environment tells the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Its memory was measured.
+    Measured,
+    /// Its process has ended.
+    Died,
+}
+
+/// An environment that is starting, and the end of its initialisation.
+pub(crate) type Starting = (Arc<Environment>, oneshot::Receiver<InitResult>);
+
+impl Environment {
+    /// Wires a running box up: Runtime API, gateway, log, watcher. Needs a Tokio runtime.
+    pub(crate) fn start(parts: Parts) -> std::io::Result<Starting> {
+        let Parts { function, inner_box, log_stream, clock, gateway, freeze_after, on_change } = parts;
+        let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
+        let ends = inner_box.take_parts();
+        let (session, init) = Session::new();
+        let log = EnvLog::new(ends.output, ends.telemetry, log_stream, clock)?;
+        let arn: Arc<str> = Arc::from(function.arn.as_str());
+        let mut tasks = vec![tokio::spawn(Arc::clone(&log).pump())];
+        let mut listeners = ends.listeners.into_iter();
+        if let Some(listener) = listeners.next() {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tasks.push(tokio::spawn(runtime_api::accept(listener, Arc::clone(&session))));
+        }
+        if let Some(listener) = listeners.next() {
+            tasks.push(gateway.serve(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&arn)));
+        }
+        let gate = Mutex::new(Gate { frozen: false, idle_since: None, closed: false });
+        let environment = Arc::new(Environment {
+            function,
+            arn,
+            session,
+            log,
+            inner_box,
+            gate,
+            idle: Arc::new(Notify::new()),
+            memory_bytes: AtomicU64::new(0),
+            tasks: Mutex::default(),
+        });
+        let weak = Arc::downgrade(&environment);
+        tasks.push(tokio::spawn(watch(weak.clone(), environment.inner_box.exited(), Arc::clone(&on_change))));
+        tasks.push(tokio::spawn(freeze_when_idle(weak, freeze_after, on_change)));
+        *environment.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
+        Ok((environment, init))
+    }
+
+    /// The function's ARN, shared.
+    pub(crate) fn shared_arn(&self) -> &Arc<str> {
+        &self.arn
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes it run. Must be called before it gets an event.
+    pub(crate) fn wake(&self) {
+        let mut gate = self.gate();
+        gate.idle_since = None;
+        if gate.frozen {
+            gate.frozen = false;
+            if let Err(error) = self.inner_box.thaw() {
+                // Its process has ended meanwhile, most likely; the session says so to whoever offers an event.
+                tracing::debug!(function = &*self.arn, %error, "thaw failed");
+            }
+        }
+    }
+
+    /// It has nothing to do from now on and may be frozen.
+    pub(crate) fn rest(&self) {
+        self.gate().idle_since = Some(Instant::now());
+        self.idle.notify_one();
+    }
+
+    /// The initialisation is over: from now on it has the CPU share of its memory size.
+    pub(crate) fn end_of_init(&self) {
+        let share = blueprint::cpu_millis(self.function.memory_mib);
+        if let Err(error) = self.inner_box.set_cpu_millis(share) {
+            tracing::debug!(function = &*self.arn, %error, "cpu share not set");
+        }
+    }
+
+    /// The most memory it has used, in whole MiB, rounded up.
+    pub(crate) fn peak_memory_mib(&self) -> u32 {
+        mebibytes(self.inner_box.memory().peak_bytes)
+    }
+
+    /// Kills the box. Its tasks end with the last owner.
+    pub(crate) fn kill(&self) {
+        self.gate().closed = true;
+        self.inner_box.kill();
+    }
+
+    /// Freezes it if it has been idle for `after`; says how long to wait otherwise.
+    fn try_freeze(&self, after: Duration) -> Freeze {
+        let mut gate = self.gate();
+        let Some(since) = gate.idle_since else { return Freeze::InUse };
+        if gate.frozen || gate.closed {
+            return Freeze::InUse;
+        }
+        let idle_for = since.elapsed();
+        if idle_for < after {
+            return Freeze::In(after - idle_for);
+        }
+        if !self.session.is_parked() {
+            return Freeze::NotParked;
+        }
+        match self.inner_box.freeze() {
+            Ok(()) => gate.frozen = true,
+            Err(error) => tracing::debug!(function = &*self.arn, %error, "freeze failed"),
+        }
+        Freeze::Done
+    }
+}
+
+enum Freeze {
+    Done,
+    InUse,
+    In(Duration),
+    /// The runtime has answered but not asked for the next event yet.
+    NotParked,
+}
+
+/// Bytes in whole MiB, rounded up.
+pub(crate) fn mebibytes(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(1024 * 1024)).unwrap_or(u32::MAX)
+}
+
+impl Pooled for Environment {
+    fn arn(&self) -> &str {
+        &self.arn
+    }
+
+    fn generation(&self) -> u64 {
+        self.function.generation
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.inner_box.kill();
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+type OnChange = Arc<dyn Fn(&Arc<Environment>, Change) + Send + Sync>;
+
+/// Tells the session, and the fleet, when the box ends.
+async fn watch(
+    environment: Weak<Environment>,
+    exited: super::boxes::Later<runtime_api::Departure>,
+    on_change: OnChange,
+) {
+    let departure = exited.await;
+    if let Some(environment) = environment.upgrade() {
+        environment.session.depart(departure);
+        on_change(&environment, Change::Died);
+    }
+}
+
+/// Freezes the environment a moment after it became idle. The moment spares a busy function the freezing and thawing
+/// between two requests. While it waits it keeps nothing of the environment alive.
+async fn freeze_when_idle(weak: Weak<Environment>, after: Duration, on_change: OnChange) {
+    loop {
+        let Some(environment) = weak.upgrade() else { return };
+        let next = environment.try_freeze(after);
+        let (idle, session) = (Arc::clone(&environment.idle), Arc::clone(&environment.session));
+        if let Freeze::Done = next {
+            let used = environment.inner_box.memory().current_bytes;
+            environment.memory_bytes.store(used, Ordering::Relaxed);
+            on_change(&environment, Change::Measured);
+        }
+        drop(environment);
+        match next {
+            Freeze::Done | Freeze::InUse => idle.notified().await,
+            Freeze::In(left) => tokio::time::sleep(left).await,
+            Freeze::NotParked => {
+                session.parked().await;
+                if session.has_departed() {
+                    return;
+                }
+            }
+        }
+    }
+}

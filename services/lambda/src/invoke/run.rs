@@ -1,0 +1,381 @@
+//! The life of one request: INIT where needed, INVOKE, the limits of both, and what the log says about it.
+//!
+//! A failed initialisation is tried once more within the request's own time, as AWS does; only then the request fails
+//! with what the second one said. After a timeout or the end of the process the environment is gone.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::failure::Failure;
+use super::report::{self, InitPhase, Numbers, Status};
+use super::{Invocation, InvokeError, Outcome};
+use crate::fleet::{Environment, LogStream, NoBlueprint, Prepared, Ticket, Turn, mebibytes};
+use crate::function::FunctionConfig;
+use crate::runtime_api::{Answer, Departure, Event, InitResult};
+
+/// Runs a request to its end.
+pub(crate) async fn run(
+    mut ticket: Ticket,
+    mut turn: Turn,
+    invocation: Invocation,
+) -> Result<Outcome, InvokeError> {
+    loop {
+        let environment = match turn {
+            Turn::Cold => return Box::pin(run_cold(ticket, invocation)).await,
+            Turn::Warm(environment) => environment,
+        };
+        environment.wake();
+        if !environment.session.has_departed() {
+            environment.log.begin_tail(invocation.want_tail);
+            match invoke(&ticket, &environment, &invocation, Spent::default()).await {
+                Served::Done { outcome, reusable } => {
+                    finish(ticket, environment, reusable);
+                    return Ok(outcome);
+                }
+                Served::NeverDelivered(_) => {}
+            }
+        }
+        // It died while it was idle, and never saw the event: the next one gets it.
+        environment.kill();
+        drop(environment);
+        turn = ticket.try_elsewhere()?;
+    }
+}
+
+fn finish(ticket: Ticket, environment: Arc<Environment>, reusable: bool) {
+    if reusable {
+        ticket.give_back(environment);
+    } else {
+        environment.kill();
+    }
+}
+
+/// What of the request's story happened before the event is offered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    /// An initialisation that succeeded in its own phase.
+    init_ms: Option<f64>,
+    /// When the INVOKE phase began, if it did: a repeated initialisation is part of it.
+    invoke_began: Option<Instant>,
+    cold: bool,
+}
+
+enum Served {
+    Done { outcome: Outcome, reusable: bool },
+    NeverDelivered(Departure),
+}
+
+/// Offers the event to an environment that is ready, and waits for what becomes of it.
+async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocation, spent: Spent) -> Served {
+    let function = ticket.function();
+    let clock = ticket.fleet().clock();
+    let limit = Duration::from_secs(u64::from(function.timeout_s));
+    let began = spent.invoke_began.unwrap_or_else(Instant::now);
+    let left = limit.saturating_sub(began.elapsed());
+    let now = clock.now();
+    if let Some(line) = report::start(function, &invocation.request_id, now) {
+        environment.log.platform_line(line);
+    }
+    // Functions compare the deadline with the host's clock, which the platform's may be ahead of.
+    let offset_ms = i64::try_from(clock.offset().as_millis()).unwrap_or(0);
+    let event = Event {
+        request_id: invocation.request_id.clone(),
+        deadline_ms: now.after(left).as_millis() - offset_ms,
+        function_arn: Arc::clone(environment.shared_arn()),
+        trace_id: trace_id(invocation, now.as_millis()),
+        client_context: invocation.client_context.clone(),
+        payload: invocation.payload.clone(),
+    };
+    let answer = wait_for_answer(environment.session.offer(event), left).await;
+    let duration = began.elapsed();
+    environment.log.drain(true);
+    let mut peak_mib = None;
+    let (payload, function_error, failure, status, reusable) = match answer {
+        Some(Answer::Response(body)) => (body, None, None, Status::Success, true),
+        Some(Answer::Error { body, error_type }) => {
+            (body, Some("Unhandled"), None, Status::HandlerError { error_type }, true)
+        }
+        Some(Answer::Gone { departure, delivered: false }) => return Served::NeverDelivered(departure),
+        other => {
+            let (failure, reusable) = match other {
+                Some(Answer::Gone { departure, .. }) => {
+                    peak_mib = Some(exit_peak_mib(function, &departure));
+                    (Failure::Exit(departure), false)
+                }
+                Some(Answer::TooLarge) => (Failure::TooLarge, true),
+                Some(Answer::StreamingRefused) => (Failure::Streaming, true),
+                _ => (Failure::Timeout { limit }, false),
+            };
+            let status = status_of(&failure);
+            (failure.body(&invocation.request_id), Some("Unhandled"), Some(failure), status, reusable)
+        }
+    };
+    let peak_mib = peak_mib.unwrap_or_else(|| environment.peak_memory_mib()).min(function.memory_mib);
+    if !reusable {
+        // What it wrote until its last moment belongs before the report.
+        environment.kill();
+        environment.log.drain(true);
+    }
+    let duration = if status == Status::Timeout { limit } else { duration };
+    let numbers =
+        Numbers { duration_ms: millis(duration), init_ms: spent.init_ms, max_memory_mib: peak_mib, status };
+    let write = |line: String| environment.log.platform_line(line);
+    close_log(function, invocation, failure.as_ref(), &numbers, clock.now(), write);
+    let tail = environment.log.take_tail();
+    let outcome = outcome(function, payload, function_error, tail, &numbers, spent.cold);
+    Served::Done { outcome, reusable }
+}
+
+/// `None` when the time was up.
+async fn wait_for_answer(answer: oneshot::Receiver<Answer>, limit: Duration) -> Option<Answer> {
+    match timeout(limit, answer).await {
+        Ok(Ok(answer)) => Some(answer),
+        // The session is dropped only with its environment, which this request holds: like the end of the process.
+        Ok(Err(_)) => Some(Answer::Gone { departure: Departure::default(), delivered: true }),
+        Err(_) => None,
+    }
+}
+
+/// Starts an environment and runs the request in it.
+async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, InvokeError> {
+    let fleet = Arc::clone(ticket.fleet());
+    let function = Arc::clone(ticket.function());
+    let prepared = match fleet.prepare(&function).await {
+        Ok(prepared) => prepared,
+        Err(NoBlueprint::Invoke(error)) => return Err(error),
+        Err(NoBlueprint::Entrypoint(why)) => {
+            let failure = Failure::Entrypoint(why.0);
+            let stream = fleet.new_log_stream(&function).1;
+            return Ok(fail_without_box(&ticket, &invocation, &stream, &failure));
+        }
+    };
+    let log = fleet.new_log_stream(&function);
+    let init_limit = fleet.limits().init_timeout;
+    let first = start(&ticket, &prepared, &log, &invocation, InitPhase::Init, init_limit).await?;
+    if let Ok((environment, init)) = first {
+        let spent = Spent { init_ms: Some(millis(init)), invoke_began: None, cold: true };
+        return Ok(serve_fresh(ticket, environment, &invocation, spent).await);
+    }
+    // Once more, in the request's own time.
+    let began = Instant::now();
+    let limit = Duration::from_secs(u64::from(function.timeout_s));
+    let second = start(&ticket, &prepared, &log, &invocation, InitPhase::Invoke, limit).await?;
+    match second {
+        Ok((environment, _)) => {
+            let spent = Spent { init_ms: None, invoke_began: Some(began), cold: true };
+            Ok(serve_fresh(ticket, environment, &invocation, spent).await)
+        }
+        Err(failed) => Ok(fail_after_init(&ticket, &invocation, failed, began.elapsed(), limit)),
+    }
+}
+
+/// Runs the request in an environment that nobody used before.
+async fn serve_fresh(
+    ticket: Ticket,
+    environment: Arc<Environment>,
+    invocation: &Invocation,
+    spent: Spent,
+) -> Outcome {
+    match invoke(&ticket, &environment, invocation, spent).await {
+        Served::Done { outcome, reusable } => {
+            finish(ticket, environment, reusable);
+            outcome
+        }
+        Served::NeverDelivered(departure) => {
+            // It asked for an event and ended before it got one.
+            let failed = FailedInit { environment, why: WhyInit::Gone(departure) };
+            let limit = Duration::from_secs(u64::from(ticket.function().timeout_s));
+            let began = spent.invoke_began.map_or(Duration::ZERO, |began| began.elapsed());
+            fail_after_init(&ticket, invocation, failed, began, limit)
+        }
+    }
+}
+
+/// An initialisation that failed. The environment is dead; its log is still open.
+struct FailedInit {
+    environment: Arc<Environment>,
+    why: WhyInit,
+}
+
+enum WhyInit {
+    Reported { body: Bytes, error_type: Option<String> },
+    Gone(Departure),
+    Timeout,
+}
+
+/// Starts an environment and waits for the end of its initialisation, of which a failed one is logged.
+async fn start(
+    ticket: &Ticket,
+    prepared: &Prepared,
+    log: &(String, LogStream),
+    invocation: &Invocation,
+    phase: InitPhase,
+    limit: Duration,
+) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, InvokeError> {
+    let fleet = ticket.fleet();
+    let function = ticket.function();
+    let began = Instant::now();
+    let (environment, init) = fleet.launch(function, prepared, log).await?;
+    environment.log.begin_tail(invocation.want_tail);
+    let result = timeout(limit.saturating_sub(began.elapsed()), init).await;
+    let took = began.elapsed();
+    let why = match result {
+        Ok(Ok(InitResult::Ready)) => {
+            environment.end_of_init();
+            return Ok(Ok((environment, took)));
+        }
+        Ok(Ok(InitResult::Failed { body, error_type })) => WhyInit::Reported { body, error_type },
+        Ok(Ok(InitResult::Gone(departure))) => WhyInit::Gone(departure),
+        Ok(Err(_)) => WhyInit::Gone(Departure::default()),
+        Err(_) => WhyInit::Timeout,
+    };
+    environment.kill();
+    environment.log.drain(true);
+    let status = match &why {
+        WhyInit::Timeout => Status::Timeout,
+        WhyInit::Reported { error_type, .. } => {
+            Status::Error { error_type: error_type.clone().unwrap_or_else(|| "Runtime.Unknown".to_owned()) }
+        }
+        WhyInit::Gone(departure) => status_of(&Failure::Exit(*departure)),
+    };
+    let now = fleet.clock().now();
+    if let Some(line) = report::init_report(function, millis(took), phase, &status, now) {
+        environment.log.platform_line(line);
+    }
+    Ok(Err(FailedInit { environment, why }))
+}
+
+/// The answer to a request whose initialisation failed twice.
+fn fail_after_init(
+    ticket: &Ticket,
+    invocation: &Invocation,
+    failed: FailedInit,
+    took: Duration,
+    limit: Duration,
+) -> Outcome {
+    let function = ticket.function();
+    let FailedInit { environment, why } = failed;
+    let mut peak_mib = environment.peak_memory_mib();
+    let (payload, failure, status) = match why {
+        WhyInit::Reported { body, error_type } => {
+            let error_type = error_type.unwrap_or_else(|| "Runtime.Unknown".to_owned());
+            (body, None, Status::Error { error_type })
+        }
+        other => {
+            let failure = match other {
+                WhyInit::Gone(departure) => {
+                    peak_mib = exit_peak_mib(function, &departure);
+                    Failure::Exit(departure)
+                }
+                _ => Failure::Timeout { limit },
+            };
+            let status = status_of(&failure);
+            (failure.body(&invocation.request_id), Some(failure), status)
+        }
+    };
+    let took = if status == Status::Timeout { limit } else { took };
+    let max_memory_mib = peak_mib.min(function.memory_mib);
+    let numbers = Numbers { duration_ms: millis(took), init_ms: None, max_memory_mib, status };
+    let now = ticket.fleet().clock().now();
+    if let Some(line) = report::start(function, &invocation.request_id, now) {
+        environment.log.platform_line(line);
+    }
+    let write = |line: String| environment.log.platform_line(line);
+    close_log(function, invocation, failure.as_ref(), &numbers, now, write);
+    let tail = environment.log.take_tail();
+    outcome(function, payload, Some("Unhandled"), tail, &numbers, true)
+}
+
+/// The answer to a request of a function that cannot even be started.
+fn fail_without_box(
+    ticket: &Ticket,
+    invocation: &Invocation,
+    stream: &LogStream,
+    failure: &Failure,
+) -> Outcome {
+    let function = ticket.function();
+    let now = ticket.fleet().clock().now();
+    let status = status_of(failure);
+    let init = report::init_report(function, 0.0, InitPhase::Init, &status, now);
+    let numbers = Numbers { duration_ms: 0.0, init_ms: None, max_memory_mib: 0, status };
+    let mut lines: Vec<String> = init.into_iter().collect();
+    lines.extend(report::start(function, &invocation.request_id, now));
+    close_log(function, invocation, Some(failure), &numbers, now, |line| lines.push(line));
+    let tail = invocation.want_tail.then(|| lines.concat().into_bytes());
+    stream.write_lines(now, lines);
+    outcome(function, failure.body(&invocation.request_id), Some("Unhandled"), tail, &numbers, true)
+}
+
+/// The failure's text, END and REPORT.
+fn close_log(
+    function: &FunctionConfig,
+    invocation: &Invocation,
+    failure: Option<&Failure>,
+    numbers: &Numbers,
+    now: base::Timestamp,
+    mut write: impl FnMut(String),
+) {
+    let id = &invocation.request_id;
+    let text = failure.and_then(|failure| failure.log_text(id, &now.iso8601()));
+    let lines = [
+        report::failure_text(function, text),
+        report::end(function, id),
+        report::report(function, id, numbers, now),
+    ];
+    lines.into_iter().flatten().for_each(&mut write);
+}
+
+fn outcome(
+    function: &FunctionConfig,
+    payload: Bytes,
+    function_error: Option<&'static str>,
+    tail: Option<Vec<u8>>,
+    numbers: &Numbers,
+    cold: bool,
+) -> Outcome {
+    Outcome {
+        payload,
+        function_error,
+        log_tail_base64: tail.map(|tail| STANDARD.encode(tail)),
+        executed_version: function.version.clone(),
+        duration_ms: numbers.duration_ms,
+        billed_ms: numbers.billed_ms(),
+        init_ms: numbers.init_ms,
+        cold,
+        max_memory_mib: numbers.max_memory_mib,
+    }
+}
+
+fn status_of(failure: &Failure) -> Status {
+    match failure {
+        Failure::Timeout { .. } => Status::Timeout,
+        other => Status::Error { error_type: other.error_type().to_owned() },
+    }
+}
+
+/// A process that was killed for its memory used all it had.
+fn exit_peak_mib(function: &FunctionConfig, departure: &Departure) -> u32 {
+    if departure.oom_killed { function.memory_mib } else { mebibytes(departure.peak_memory_bytes) }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+/// The caller's trace header, or a fresh one that is not sampled.
+fn trace_id(invocation: &Invocation, now_ms: i64) -> String {
+    if let Some(header) = &invocation.trace_header {
+        return header.clone();
+    }
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    let seconds = now_ms / 1000;
+    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &random[16..])
+}

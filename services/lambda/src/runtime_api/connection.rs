@@ -1,0 +1,303 @@
+//! The Runtime API's connections: accepts them on an environment's listener and answers their requests in turn.
+//!
+//! A runtime usually keeps one connection alive for its whole life. An answer is one write; a payload is read once
+//! into its own buffer and never copied again.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::MAX_RESPONSE_BYTES;
+use super::http1::{self, BodyLength, Head, Route};
+use super::session::{Answer, Event, Next, Session};
+
+const READ_BYTES: usize = 8 * 1024;
+/// Up to here an event is copied behind its head, so that it leaves in one plain write.
+const INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
+/// What of an oversized answer is read and thrown away before the connection is closed instead.
+const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Serves the runtime of one environment until the task is aborted. Connections end with it.
+pub(crate) async fn accept(listener: TcpListener, session: Arc<Session>) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(serve(stream, Arc::clone(&session)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "runtime api: accept failed");
+                    // Out of descriptors, most likely: give others time to close theirs.
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, session: Arc<Session>) {
+    let _ = stream.set_nodelay(true);
+    let mut connection = Connection {
+        stream,
+        read: BytesMut::with_capacity(READ_BYTES),
+        write: BytesMut::new(),
+        session,
+        broken_off: false,
+    };
+    if let Err(error) = connection.run().await {
+        tracing::debug!(%error, "runtime api: connection ended");
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    read: BytesMut,
+    write: BytesMut,
+    session: Arc<Session>,
+    /// The rest of what the peer sends is not worth reading: close after the answer.
+    broken_off: bool,
+}
+
+/// A body, or why there is none.
+enum Body {
+    Whole(Bytes),
+    TooLarge,
+}
+
+impl Connection {
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            let head = match http1::take_head(&mut self.read) {
+                Ok(Some(head)) => head,
+                Ok(None) => {
+                    self.read.reserve(READ_BYTES);
+                    if self.stream.read_buf(&mut self.read).await? == 0 {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    let answer = http1::error(400, "InvalidRequestFormat", &error.to_string());
+                    return self.stream.write_all(&answer).await;
+                }
+            };
+            if head.expects_continue && head.body != BodyLength::Exactly(0) {
+                self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+            }
+            let body = self.read_body(head.body).await?;
+            let keep_alive = head.keep_alive;
+            self.answer(head, body).await?;
+            if !keep_alive || self.broken_off {
+                return self.stream.shutdown().await;
+            }
+        }
+    }
+
+    async fn answer(&mut self, head: Head, body: Body) -> io::Result<()> {
+        let done = match head.route {
+            Route::Next => return self.next().await,
+            Route::Response { id } => {
+                let answer = match body {
+                    _ if head.streaming => Answer::StreamingRefused,
+                    Body::Whole(body) => Answer::Response(body),
+                    Body::TooLarge => Answer::TooLarge,
+                };
+                return self.respond(&id, answer).await;
+            }
+            Route::Error { id } => {
+                let answer = match body {
+                    Body::Whole(body) => Answer::Error { body, error_type: head.error_type },
+                    Body::TooLarge => Answer::TooLarge,
+                };
+                return self.respond(&id, answer).await;
+            }
+            Route::InitError => {
+                let body = match body {
+                    Body::Whole(body) => body,
+                    Body::TooLarge => Bytes::new(),
+                };
+                self.session.fail_init(body, head.error_type)
+            }
+            Route::Restore => {
+                let message = "SnapStart is not supported yet: /runtime/restore has nothing to restore";
+                return self.stream.write_all(&http1::error(404, "NotSupported", message)).await;
+            }
+            Route::Extensions => {
+                let message = "the Extensions, Logs and Telemetry APIs are not supported yet";
+                return self.stream.write_all(&http1::error(501, "Extension.NotSupported", message)).await;
+            }
+            Route::WrongMethod => {
+                let message = "this path of the Runtime API is served for another method";
+                return self.stream.write_all(&http1::error(405, "MethodNotAllowed", message)).await;
+            }
+            Route::Unknown => {
+                let message = "no such path in the Runtime API (version 2018-06-01)";
+                return self.stream.write_all(&http1::error(404, "NotFound", message)).await;
+            }
+        };
+        match done {
+            Ok(()) => self.stream.write_all(http1::ACCEPTED).await,
+            Err(refusal) => self.stream.write_all(&http1::refusal(&refusal)).await,
+        }
+    }
+
+    async fn respond(&mut self, id: &str, answer: Answer) -> io::Result<()> {
+        let failure = match answer {
+            Answer::TooLarge => Some(http1::error(
+                413,
+                "RequestEntityTooLarge",
+                "Exceeded maximum allowed payload size (6291556 bytes).",
+            )),
+            Answer::StreamingRefused => Some(http1::error(
+                501,
+                "NotSupported",
+                "response streaming is not supported yet: send the response without \
+                 Lambda-Runtime-Function-Response-Mode",
+            )),
+            _ => None,
+        };
+        match (self.session.respond(id, answer), failure) {
+            (Ok(()), None) => self.stream.write_all(http1::ACCEPTED).await,
+            (Ok(()), Some(failure)) => self.stream.write_all(&failure).await,
+            (Err(refusal), _) => self.stream.write_all(&http1::refusal(&refusal)).await,
+        }
+    }
+
+    async fn next(&mut self) -> io::Result<()> {
+        let waiting = match self.session.next() {
+            Ok(Next::Event(event)) => return self.write_event(event).await,
+            Ok(Next::Wait(waiting)) => waiting,
+            Err(refusal) => return self.stream.write_all(&http1::refusal(&refusal)).await,
+        };
+        tokio::pin!(waiting);
+        let mut watch_peer = self.read.is_empty();
+        loop {
+            tokio::select! {
+                biased;
+                event = &mut waiting => {
+                    // The sender is gone when another connection asks in this one's place, or the process has ended.
+                    let Ok(event) = event else { return Err(io::ErrorKind::ConnectionAborted.into()) };
+                    return self.write_event(event).await;
+                }
+                // While it waits, a peer has nothing to say but that it is gone.
+                read = self.stream.read_buf(&mut self.read), if watch_peer => {
+                    if read? == 0 {
+                        return Err(io::ErrorKind::ConnectionReset.into());
+                    }
+                    watch_peer = false;
+                }
+            }
+        }
+    }
+
+    async fn write_event(&mut self, event: Event) -> io::Result<()> {
+        self.write.clear();
+        http1::write_event_head(&mut self.write, &event);
+        let written = if event.payload.len() <= INLINE_PAYLOAD_BYTES {
+            self.write.extend_from_slice(&event.payload);
+            self.stream.write_all(&self.write).await
+        } else {
+            self.stream.write_all_buf(&mut Buf::chain(&self.write[..], event.payload.clone())).await
+        };
+        if written.is_err() {
+            self.session.give_back(event);
+        }
+        written
+    }
+
+    async fn read_body(&mut self, length: BodyLength) -> io::Result<Body> {
+        match length {
+            BodyLength::Exactly(length) => match usize::try_from(length) {
+                Ok(length) if length <= MAX_RESPONSE_BYTES => {
+                    self.read_exactly(length).await.map(Body::Whole)
+                }
+                _ => self.discard(length).await.map(|()| Body::TooLarge),
+            },
+            BodyLength::Chunked => self.read_chunks().await,
+        }
+    }
+
+    async fn read_exactly(&mut self, length: usize) -> io::Result<Bytes> {
+        while self.read.len() < length {
+            self.read.reserve(length - self.read.len());
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(self.read.split_to(length).freeze())
+    }
+
+    async fn discard(&mut self, length: u64) -> io::Result<()> {
+        if length > MAX_DISCARDED_BYTES {
+            self.broken_off = true;
+            return Ok(());
+        }
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        loop {
+            let here = left.min(self.read.len());
+            self.read.advance(here);
+            left -= here;
+            if left == 0 {
+                return Ok(());
+            }
+            self.read.reserve(READ_BYTES);
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    async fn read_chunks(&mut self) -> io::Result<Body> {
+        let mut body = BytesMut::new();
+        let mut total: u64 = 0;
+        loop {
+            let line = self.read_line().await?;
+            let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
+            let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
+            let size = size.ok_or_else(|| io::Error::other("a chunk without a size"))?;
+            if size == 0 {
+                // Trailers end with an empty line.
+                while !self.read_line().await?.is_empty() {}
+                let whole = total <= MAX_RESPONSE_BYTES as u64;
+                return Ok(if whole { Body::Whole(body.freeze()) } else { Body::TooLarge });
+            }
+            total = total.saturating_add(size);
+            if total > MAX_DISCARDED_BYTES {
+                self.broken_off = true;
+                return Ok(Body::TooLarge);
+            }
+            if total > MAX_RESPONSE_BYTES as u64 {
+                body.clear();
+                self.discard(size).await?;
+            } else {
+                let chunk = self.read_exactly(usize::try_from(size).unwrap_or(usize::MAX)).await?;
+                body.extend_from_slice(&chunk);
+            }
+            if !self.read_line().await?.is_empty() {
+                return Err(io::Error::other("a chunk longer than its size"));
+            }
+        }
+    }
+
+    async fn read_line(&mut self) -> io::Result<Bytes> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&b| b == b'\n') {
+                let line = self.read.split_to(end + 1).freeze();
+                let text = line.len() - if line.ends_with(b"\r\n") { 2 } else { 1 };
+                return Ok(line.slice(..text));
+            }
+            if self.read.len() > http1::MAX_HEAD_BYTES {
+                return Err(io::Error::other("a line without end"));
+            }
+            self.read.reserve(READ_BYTES);
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}

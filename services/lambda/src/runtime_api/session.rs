@@ -1,0 +1,291 @@
+//! What one environment's runtime may do next, and who waits for it: the state machine behind the Runtime API.
+//!
+//! It does no I/O. Connections report what the runtime asked ([`Session::next`], [`Session::respond`], ...), the
+//! invoke side offers events ([`Session::offer`]), the box's watcher reports the end ([`Session::depart`]).
+//!
+//! States and refusals: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use base::RequestId;
+use bytes::Bytes;
+use tokio::sync::{Notify, oneshot};
+
+/// One event as the runtime gets it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) request_id: RequestId,
+    /// When the function will be stopped, in milliseconds since the epoch on the host's real clock.
+    pub(crate) deadline_ms: i64,
+    pub(crate) function_arn: Arc<str>,
+    pub(crate) trace_id: String,
+    pub(crate) client_context: Option<String>,
+    pub(crate) payload: Bytes,
+}
+
+/// How the first process of an environment ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Departure {
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    pub(crate) oom_killed: bool,
+    /// The most memory the box used; 0 when unknown.
+    pub(crate) peak_memory_bytes: u64,
+}
+
+/// What became of an event.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The handler returned.
+    Response(Bytes),
+    /// The handler failed. The body is the runtime's own.
+    Error { body: Bytes, error_type: Option<String> },
+    /// The answer was larger than [`super::MAX_RESPONSE_BYTES`].
+    TooLarge,
+    /// The runtime asked for response streaming, which is not supported.
+    StreamingRefused,
+    /// The process ended first.
+    Gone { departure: Departure, delivered: bool },
+}
+
+/// How the initialisation ended.
+#[derive(Debug)]
+pub(crate) enum InitResult {
+    /// The runtime asked for its first event.
+    Ready,
+    /// The runtime reported an error.
+    Failed { body: Bytes, error_type: Option<String> },
+    /// The process ended first.
+    Gone(Departure),
+}
+
+/// A request that the state does not allow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The id is not the current event's.
+    UnknownRequestId,
+    /// Such a request is not allowed now.
+    Transition { from: &'static str, to: &'static str },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Started,
+    Ready,
+    Running,
+    ResponseSent,
+    InitError,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Stage::Started => "RuntimeStarted",
+            Stage::Ready => "RuntimeReady",
+            Stage::Running => "RuntimeRunning",
+            Stage::ResponseSent => "RuntimeResponseSent",
+            Stage::InitError => "RuntimeInitError",
+        }
+    }
+}
+
+struct Current {
+    id: RequestId,
+    delivered: bool,
+    answer: oneshot::Sender<Answer>,
+}
+
+struct State {
+    stage: Stage,
+    init: Option<oneshot::Sender<InitResult>>,
+    /// The connection that waits for an event.
+    waiting: Option<oneshot::Sender<Event>>,
+    /// The event that waits for a connection.
+    queued: Option<Event>,
+    current: Option<Current>,
+    departed: Option<Departure>,
+}
+
+/// One environment's runtime.
+pub(crate) struct Session {
+    state: Mutex<State>,
+    /// Ticks when the runtime has asked for an event and there is none.
+    parked: Notify,
+}
+
+/// What `/invocation/next` gives at once.
+pub(crate) enum Next {
+    Event(Event),
+    Wait(oneshot::Receiver<Event>),
+}
+
+impl Session {
+    /// A runtime that is about to start, and the place where the end of its initialisation is told.
+    pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<InitResult>) {
+        let (init, result) = oneshot::channel();
+        let state = State {
+            stage: Stage::Started,
+            init: Some(init),
+            waiting: None,
+            queued: None,
+            current: None,
+            departed: None,
+        };
+        (Arc::new(Session { state: Mutex::new(state), parked: Notify::new() }), result)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; a poisoned state is still a whole one.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the runtime an event, now or as soon as it asks. The answer comes through the receiver; it never comes
+    /// if the session is dropped.
+    pub(crate) fn offer(&self, event: Event) -> oneshot::Receiver<Answer> {
+        let (answer, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if let Some(departure) = state.departed {
+            let _ = answer.send(Answer::Gone { departure, delivered: false });
+            return receiver;
+        }
+        state.current = Some(Current { id: event.request_id.clone(), delivered: false, answer });
+        state.deliver(event);
+        receiver
+    }
+
+    /// The runtime asks for an event.
+    pub(crate) fn next(&self) -> Result<Next, Refusal> {
+        let mut state = self.lock();
+        match state.stage {
+            // Asking twice is allowed: a client whose connection broke asks again.
+            Stage::Started | Stage::Ready | Stage::ResponseSent => {}
+            from => return Err(Refusal::Transition { from: from.name(), to: Stage::Ready.name() }),
+        }
+        state.stage = Stage::Ready;
+        if let Some(init) = state.init.take() {
+            let _ = init.send(InitResult::Ready);
+        }
+        if let Some(event) = state.queued.take() {
+            state.mark_delivered();
+            return Ok(Next::Event(event));
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.waiting = Some(sender);
+        drop(state);
+        self.parked.notify_waiters();
+        Ok(Next::Wait(receiver))
+    }
+
+    /// The event could not be written to the connection that asked for it: the next one gets it.
+    pub(crate) fn give_back(&self, event: Event) {
+        let mut state = self.lock();
+        let is_current = state.current.as_ref().is_some_and(|current| current.id == event.request_id);
+        if !is_current || state.stage != Stage::Running {
+            return;
+        }
+        if let Some(current) = &mut state.current {
+            current.delivered = false;
+        }
+        state.stage = Stage::Ready;
+        state.deliver(event);
+    }
+
+    /// The runtime answers event `id`.
+    pub(crate) fn respond(&self, id: &str, answer: Answer) -> Result<(), Refusal> {
+        let to = if matches!(answer, Answer::Error { .. }) {
+            "InvocationErrorResponse"
+        } else {
+            "InvocationResponse"
+        };
+        let mut state = self.lock();
+        if state.stage != Stage::Running {
+            return Err(Refusal::Transition { from: state.stage.name(), to });
+        }
+        match state.current.take() {
+            Some(current) if current.id.as_str() == id => {
+                state.stage = Stage::ResponseSent;
+                let _ = current.answer.send(answer);
+                Ok(())
+            }
+            other => {
+                state.current = other;
+                Err(Refusal::UnknownRequestId)
+            }
+        }
+    }
+
+    /// The runtime's initialisation failed.
+    pub(crate) fn fail_init(&self, body: Bytes, error_type: Option<String>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if state.stage != Stage::Started {
+            let from = state.stage.name();
+            return Err(Refusal::Transition { from, to: Stage::InitError.name() });
+        }
+        state.stage = Stage::InitError;
+        if let Some(init) = state.init.take() {
+            let _ = init.send(InitResult::Failed { body, error_type });
+        }
+        Ok(())
+    }
+
+    /// The first process of the environment has ended.
+    pub(crate) fn depart(&self, departure: Departure) {
+        let mut state = self.lock();
+        state.departed = Some(departure);
+        if let Some(init) = state.init.take() {
+            let _ = init.send(InitResult::Gone(departure));
+        }
+        if let Some(current) = state.current.take() {
+            let _ = current.answer.send(Answer::Gone { departure, delivered: current.delivered });
+        }
+        state.waiting = None;
+        state.queued = None;
+        drop(state);
+        self.parked.notify_waiters();
+    }
+
+    /// Whether the process has ended.
+    pub(crate) fn has_departed(&self) -> bool {
+        self.lock().departed.is_some()
+    }
+
+    /// Whether the runtime waits for an event.
+    pub(crate) fn is_parked(&self) -> bool {
+        let state = self.lock();
+        state.stage == Stage::Ready && state.waiting.as_ref().is_some_and(|waiting| !waiting.is_closed())
+    }
+
+    /// Waits until the runtime waits for an event, or has ended.
+    pub(crate) async fn parked(&self) {
+        loop {
+            let ticked = self.parked.notified();
+            tokio::pin!(ticked);
+            ticked.as_mut().enable();
+            if self.is_parked() || self.has_departed() {
+                return;
+            }
+            ticked.await;
+        }
+    }
+}
+
+impl State {
+    /// To the connection that waits, or into the queue.
+    fn deliver(&mut self, event: Event) {
+        let event = match self.waiting.take() {
+            Some(waiting) => match waiting.send(event) {
+                Ok(()) => return self.mark_delivered(),
+                Err(event) => event,
+            },
+            None => event,
+        };
+        self.queued = Some(event);
+    }
+
+    fn mark_delivered(&mut self) {
+        self.stage = Stage::Running;
+        if let Some(current) = &mut self.current {
+            current.delivered = true;
+        }
+    }
+}
