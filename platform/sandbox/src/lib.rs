@@ -20,12 +20,14 @@ mod channel;
 mod doctor;
 mod error;
 mod fdpass;
+mod inside;
 mod namespaces;
 mod protocol;
 mod running;
 mod sandbox;
-mod spec;
 mod spawner;
+mod spec;
+mod sys;
 
 pub use backend::{Exit, MemoryUse};
 pub use doctor::{DoctorReport, Finding, Health};

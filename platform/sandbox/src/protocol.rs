@@ -77,6 +77,8 @@ pub(crate) enum Event {
 pub(crate) struct HostFacts {
     /// True if the spawner has the host's root rights; false: rootless.
     pub(crate) privileged: bool,
+    /// True if each owner slot has its own user id on the host.
+    pub(crate) own_uids: bool,
     /// The control-group layout, with the directories to use.
     pub(crate) cgroups: crate::cgroup::Layout,
     /// Landlock's version; 0: not available.

@@ -170,7 +170,10 @@ impl Drop for RunningBox {
 
 impl std::fmt::Debug for RunningBox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunningBox").field("id", &self.id).field("exit", &self.try_exited()).finish_non_exhaustive()
+        f.debug_struct("RunningBox")
+            .field("id", &self.id)
+            .field("exit", &self.try_exited())
+            .finish_non_exhaustive()
     }
 }
 

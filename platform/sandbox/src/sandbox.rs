@@ -23,7 +23,8 @@ use crate::channel::Channel;
 use crate::fdpass;
 use crate::namespaces::NamespaceBox;
 use crate::protocol::{
-    self, Event, Hello, HostFacts, InitSays, LaunchRequest, Limits, MAX_RECORD_BYTES, Request, SPAWNER_ARGUMENT,
+    self, Event, Hello, HostFacts, InitSays, LaunchRequest, Limits, MAX_RECORD_BYTES, Request,
+    SPAWNER_ARGUMENT,
 };
 use crate::running::{KILLED, Parts, lock};
 use crate::{BoxSpec, RunningBox, SandboxError};
@@ -236,7 +237,8 @@ impl Spawner {
         let (ours, theirs) = fdpass::pair().map_err(launch_error("make the launch channel"))?;
         let (output, output_inside) = pipe().map_err(launch_error("make the output pipe"))?;
         let (telemetry, telemetry_inside) = pipe().map_err(launch_error("make the telemetry pipe"))?;
-        rustix::io::ioctl_fionbio(&ours, true).map_err(|e| launch_error("make the launch channel")(e.into()))?;
+        rustix::io::ioctl_fionbio(&ours, true)
+            .map_err(|e| launch_error("make the launch channel")(e.into()))?;
         let channel = Arc::new(Channel::new(ours));
         let record = protocol::encode(&Request::Launch(launch_request(spec, serial)))
             .map_err(launch_error("encode the specification"))?;
@@ -279,11 +281,16 @@ impl Spawner {
                 let listeners = fds.split_off(1).into_iter().map(TcpListener::from).collect();
                 let init = fds.remove(0);
                 let control = Box::new(NamespaceBox::new(cgroup(), &self.facts.cgroups, init, channel));
-                Ok(RunningBox::new(Parts { id: spec.id.clone(), control, listeners, output, telemetry, exit }))
+                Ok(RunningBox::new(Parts {
+                    id: spec.id.clone(),
+                    control,
+                    listeners,
+                    output,
+                    telemetry,
+                    exit,
+                }))
             }
-            InitSays::Failed { step, errno } => {
-                Err(launch_error(&step)(io::Error::from_raw_os_error(errno)))
-            }
+            InitSays::Failed { step, errno } => Err(launch_error(&step)(io::Error::from_raw_os_error(errno))),
             _ => Err(launch_error("hear from the box")(io::ErrorKind::InvalidData.into())),
         }
     }
@@ -365,7 +372,11 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         max_files: spec.max_files,
         mounts: spec.mounts.iter().map(|mount| (path(&mount.host), path(&mount.inside))).collect(),
         command: spec.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        env: spec.env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect(),
+        env: spec
+            .env
+            .iter()
+            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
+            .collect(),
         cwd: path(&spec.cwd),
         listeners: spec.listeners.iter().map(|address| (address.ip().octets(), address.port())).collect(),
     }

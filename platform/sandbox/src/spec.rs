@@ -88,10 +88,15 @@ impl BoxSpec {
             }
             if !is_clean_absolute(&mount.inside) || mount.inside == Path::new("/") {
                 let inside = mount.inside.display();
-                return refuse(format!("mount target '{inside}' must be absolute, without '..', and not '/'"));
+                return refuse(format!(
+                    "mount target '{inside}' must be absolute, without '..', and not '/'"
+                ));
             }
             if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| mount.inside.starts_with(own)) {
-                return refuse(format!("mount target '{}' belongs to the box itself", mount.inside.display()));
+                return refuse(format!(
+                    "mount target '{}' belongs to the box itself",
+                    mount.inside.display()
+                ));
             }
         }
         Ok(())

@@ -1,5 +1,69 @@
-//! Stands in for the real binary in this crate's own tests.
+//! Stands in for the real binary in this crate's own tests: the spawner, and a small server that can be killed.
+//!
+//! `run <state dir> <command>...`: one box, its output, its end.
+//! `hold <state dir> <count> <command>...`: boxes that live until this process dies; prints `ready`, then waits.
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
+
+use std::ffi::OsString;
+use std::io::Read;
+
+use lamplighter_sandbox::{BoxSpec, Sandbox, SandboxConfig};
 
 fn main() {
     lamplighter_sandbox::child_entry();
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments.next().unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    if verb == "doctor" {
+        print!("{}", Sandbox::doctor());
+        return;
+    }
+    let state_dir = arguments.next().unwrap();
+    runtime.block_on(async {
+        let sandbox = Sandbox::start(SandboxConfig::new(state_dir)).await.unwrap();
+        if verb == "hold" {
+            let count: usize = arguments.next().unwrap().to_str().unwrap().parse().unwrap();
+            hold(&sandbox, count, arguments.collect()).await;
+        } else {
+            run(&sandbox, arguments.collect()).await;
+        }
+        sandbox.shutdown().await;
+    });
+}
+
+fn spec(id: String, command: Vec<OsString>) -> BoxSpec {
+    BoxSpec {
+        id,
+        owner_slot: 1,
+        memory_mib: 128,
+        cpu_millis: 1000,
+        tmp_mib: 16,
+        max_processes: 64,
+        max_files: 256,
+        mounts: vec![],
+        command,
+        env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+        cwd: "/".into(),
+        listeners: vec![],
+    }
+}
+
+async fn run(sandbox: &Sandbox, command: Vec<OsString>) {
+    let running = sandbox.launch(spec("run".to_owned(), command)).await.unwrap();
+    let output = running.take_output();
+    let exit = running.exited().await;
+    let mut text = Vec::new();
+    let _ = std::fs::File::from(output).read_to_end(&mut text);
+    println!("{}\n{exit:?}", String::from_utf8_lossy(&text));
+}
+
+async fn hold(sandbox: &Sandbox, count: usize, command: Vec<OsString>) {
+    let mut boxes = Vec::new();
+    for number in 0..count {
+        boxes.push(sandbox.launch(spec(format!("held-{number}"), command.clone())).await.unwrap());
+    }
+    // One of them frozen: it must die too.
+    boxes[0].freeze().unwrap();
+    println!("ready {}", sandbox.spawner_pid().await.unwrap());
+    std::future::pending::<()>().await;
 }

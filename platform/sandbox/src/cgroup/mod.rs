@@ -308,7 +308,8 @@ mod tests {
         let layout = Layout { memory: place(), cpu: place(), pids: place(), freeze: place(), notes: vec![] };
         let group = BoxCgroup::new(&layout, "1-a".to_owned());
         // A plain directory refuses the first write, as files are never created: make them, as the kernel would.
-        let files = ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max", "pids.max", "cgroup.procs"];
+        let files =
+            ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max", "pids.max", "cgroup.procs"];
         let limits = Limits { memory_bytes: 134_217_728, cpu_millis: 72, max_processes: 1024 };
         assert!(group.create(&limits).is_err());
         fs::remove_dir(parent.join("1-a")).unwrap();

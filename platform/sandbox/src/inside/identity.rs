@@ -1,0 +1,67 @@
+//! Who a box is: its own user namespace, one user id, no capability, no way to get one.
+
+use std::fs;
+use std::os::fd::AsFd;
+
+use rustix::process::{Gid, Signal, Uid, WaitOptions};
+use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
+
+use super::{Step, StepError};
+use crate::sys::{self, Forked};
+
+/// User and group ids inside, and the user's name: as on AWS.
+pub(crate) const INSIDE_UID: u32 = 993;
+pub(crate) const INSIDE_GID: u32 = 990;
+pub(crate) const INSIDE_USER: &str = "sbx_user1051";
+
+/// Gives this process a user namespace in which `owner` (an id of the present one) is the only user, and becomes
+/// that user. Needs `/proc`.
+///
+/// The namespace is the box's last: all its others belong to the one outside, so even full capabilities in here
+/// would rule over nothing.
+pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepError> {
+    if may_set_groups {
+        rustix::thread::set_thread_groups(&[]).step("leave all groups")?;
+    }
+    enter_user_namespace(owner)?;
+    let gid = Gid::from_raw(INSIDE_GID);
+    rustix::thread::set_thread_res_gid(gid, gid, gid).step("become the group")?;
+    let uid = Uid::from_raw(INSIDE_UID);
+    rustix::thread::set_thread_res_uid(uid, uid, uid).step("become the user")?;
+    sys::drop_bounding_set().step("drop the capability bounding set")?;
+    rustix::thread::clear_ambient_capability_set().step("drop the ambient capabilities")?;
+    let none = CapabilitySet::empty();
+    rustix::thread::set_capabilities(
+        None,
+        CapabilitySets { effective: none, permitted: none, inheritable: none },
+    )
+    .step("drop the capabilities")?;
+    rustix::thread::set_no_new_privs(true).step("set no_new_privs")
+}
+
+/// Only the parent namespace can say whom a user namespace holds: a child makes it, this process (still outside)
+/// writes the maps and then follows.
+fn enter_user_namespace(owner: u32) -> Result<(), StepError> {
+    // SAFETY: this process has one thread; the child only waits to be killed.
+    #[allow(unsafe_code)]
+    let holder = match unsafe { sys::fork(libc::CLONE_NEWUSER) }.step("make a user namespace")? {
+        Forked::Child => loop {
+            rustix::event::pause();
+        },
+        Forked::Parent(pid) => pid,
+    };
+    let result = adopt(holder.as_raw_nonzero().get(), owner);
+    let _ = rustix::process::kill_process(holder, Signal::KILL);
+    let _ = rustix::process::waitpid(Some(holder), WaitOptions::empty());
+    result
+}
+
+fn adopt(holder: i32, owner: u32) -> Result<(), StepError> {
+    let write = |file: &str, map: String| fs::write(format!("/proc/{holder}/{file}"), map);
+    write("uid_map", format!("{INSIDE_UID} {owner} 1\n")).step("write the user map")?;
+    write("gid_map", format!("{INSIDE_GID} {owner} 1\n")).step("write the group map")?;
+    let space = fs::File::open(format!("/proc/{holder}/ns/user")).step("open the user namespace")?;
+    // Allowed only to a process with one thread that shares its working directory with nobody: that is us.
+    let kind = Some(LinkNameSpaceType::User);
+    rustix::thread::move_into_link_name_space(space.as_fd(), kind).step("enter the user namespace")
+}

@@ -1,0 +1,155 @@
+//! Pid 1 of a box: reaps, reports the end of the main process, and ends with it; the kernel then kills the rest.
+//!
+//! It forwards no signals and runs no code of the user. Where the host gives us no control groups it also stops,
+//! continues and measures the box, and kills it when it uses more memory than it may (checked every 50 ms: a weak
+//! substitute, and the doctor says so).
+
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitOptions, wait};
+
+use super::{Prepared, say};
+use crate::fdpass;
+use crate::protocol::{self, InitSays, LaunchRequest, ServerAsks};
+use crate::sys;
+
+const WATCHDOG_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+pub(crate) struct Init {
+    main: Pid,
+    child_signals: OwnedFd,
+    /// Only where no control group limits the memory.
+    watchdog: Option<Watchdog>,
+}
+
+struct Watchdog {
+    limit_bytes: u64,
+    peak_bytes: u64,
+    stopped: bool,
+}
+
+impl Init {
+    pub(crate) fn new(
+        main: Pid,
+        child_signals: OwnedFd,
+        prepared: &Prepared,
+        request: &LaunchRequest,
+    ) -> Self {
+        let limit_bytes = request.limits.memory_bytes;
+        let watchdog = prepared.facts.cgroups.memory.is_none().then_some(Watchdog {
+            limit_bytes,
+            peak_bytes: 0,
+            stopped: false,
+        });
+        Self { main, child_signals, watchdog }
+    }
+
+    /// Until the end of the main process, the server or the memory. Then this process must exit.
+    pub(crate) fn run(mut self, channel: &OwnedFd) {
+        // The main process may have ended before its signal was watched.
+        while !self.reap(channel) {
+            let mut fds =
+                [PollFd::new(&self.child_signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+            let awake = self.watchdog.as_ref().filter(|watchdog| !watchdog.stopped);
+            let timeout = awake.map(|_| &WATCHDOG_PERIOD);
+            match poll(&mut fds, timeout) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return,
+            }
+            let asked = !fds[1].revents().is_empty();
+            let mut drain = [0_u8; 128];
+            while rustix::io::read(&self.child_signals, &mut drain).is_ok_and(|length| length > 0) {}
+            if asked && !self.answer(channel) {
+                return;
+            }
+            if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.bites(channel)) {
+                return;
+            }
+        }
+    }
+
+    /// Reaps what has ended; true if the main process was among it.
+    fn reap(&self, channel: &OwnedFd) -> bool {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.main {
+                let (code, signal) = (status.exit_status(), status.terminating_signal());
+                say(channel, &InitSays::Exited { code, signal });
+                return true;
+            }
+        }
+        false
+    }
+
+    /// False if the server is gone.
+    fn answer(&mut self, channel: &OwnedFd) -> bool {
+        let mut buffer = [0; 64];
+        let length = match fdpass::receive(channel, &mut buffer) {
+            Ok((length, _)) if length > 0 => length,
+            _ => return false,
+        };
+        let Ok(question) = protocol::decode::<ServerAsks>(&buffer[..length]) else { return false };
+        let answer = match question {
+            ServerAsks::Stop => self.signal_all(libc::SIGSTOP, true),
+            ServerAsks::Continue => self.signal_all(libc::SIGCONT, false),
+            ServerAsks::Memory => {
+                let current_bytes = anonymous_bytes();
+                let peak_bytes = self.watchdog.as_mut().map_or(current_bytes, |watchdog| {
+                    watchdog.peak_bytes = watchdog.peak_bytes.max(current_bytes);
+                    watchdog.peak_bytes
+                });
+                InitSays::Memory { current_bytes, peak_bytes }
+            }
+            ServerAsks::ResetPeak => {
+                if let Some(watchdog) = &mut self.watchdog {
+                    watchdog.peak_bytes = 0;
+                }
+                InitSays::Done { errno: 0 }
+            }
+        };
+        say(channel, &answer);
+        true
+    }
+
+    fn signal_all(&mut self, signal: i32, stopped: bool) -> InitSays {
+        // The kernel holds its process list meanwhile: a process that forks right now is not missed.
+        let result = sys::signal_all(signal);
+        if let (Ok(()), Some(watchdog)) = (&result, &mut self.watchdog) {
+            watchdog.stopped = stopped;
+        }
+        InitSays::Done { errno: result.err().and_then(|error| error.raw_os_error()).unwrap_or(0) }
+    }
+}
+
+impl Watchdog {
+    /// True if the box has to go.
+    fn bites(&mut self, channel: &OwnedFd) -> bool {
+        if self.stopped {
+            return false;
+        }
+        self.peak_bytes = self.peak_bytes.max(anonymous_bytes());
+        let over = self.peak_bytes > self.limit_bytes;
+        if over {
+            say(channel, &InitSays::OverMemory { peak_bytes: self.peak_bytes });
+        }
+        over
+    }
+}
+
+/// The private memory of all processes of the box, in bytes. Not the contents of `/tmp`.
+fn anonymous_bytes() -> u64 {
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
+    let pages: u64 = entries
+        .flatten()
+        .filter(|entry| is_process(&entry.file_name()))
+        .filter_map(|entry| {
+            let text = fs::read_to_string(entry.path().join("statm")).ok()?;
+            let mut fields = text.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
+            let (resident, shared) = (fields.next()?, fields.next()?);
+            Some(resident.saturating_sub(shared))
+        })
+        .sum();
+    pages * rustix::param::page_size() as u64
+}

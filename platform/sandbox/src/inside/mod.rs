@@ -1,0 +1,230 @@
+//! What the process that becomes a box does, in order: groups, network, root, identity, filters, command.
+//!
+//! It starts as a copy of the spawner in fresh PID, mount, network, IPC and UTS namespaces, with the spawner's
+//! rights, and gives them up one after the other. It never returns to the spawner's code.
+
+mod command;
+mod identity;
+mod init;
+mod landlock;
+mod root;
+mod seccomp;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use rustix::process::{DumpableBehavior, PidfdFlags, Resource, Rlimit, Signal};
+
+pub(crate) use identity::{INSIDE_GID, INSIDE_UID, INSIDE_USER};
+pub(crate) use seccomp::Filters;
+
+use crate::cgroup::BoxCgroup;
+use crate::fdpass;
+use crate::protocol::{self, HostFacts, InitSays, LaunchRequest};
+use crate::sys;
+
+/// Where the three descriptors of a box are while it is built; all others are closed.
+const CHANNEL_FD: i32 = 10;
+const OUTPUT_FD: i32 = 11;
+const TELEMETRY_FD: i32 = 12;
+
+/// What the spawner prepared once, for all boxes.
+pub(crate) struct Prepared {
+    pub(crate) facts: HostFacts,
+    pub(crate) base: PathBuf,
+    pub(crate) filters: Filters,
+    pub(crate) uid_base: u32,
+}
+
+impl Prepared {
+    /// The owner's id, as the spawner's user namespace names it.
+    fn owner(&self, slot: u32) -> u32 {
+        if self.facts.own_uids { self.uid_base + slot } else { 0 }
+    }
+}
+
+/// The descriptors that came with the request.
+pub(crate) struct BoxFds {
+    pub(crate) channel: OwnedFd,
+    pub(crate) output: OwnedFd,
+    pub(crate) telemetry: OwnedFd,
+}
+
+/// A step of the launch that failed; the operator sees both.
+pub(crate) struct StepError {
+    step: String,
+    source: io::Error,
+}
+
+/// Says which step a failure belongs to.
+trait Step<T> {
+    fn step(self, name: &str) -> Result<T, StepError>;
+    fn step_at(self, name: &str, path: &std::path::Path) -> Result<T, StepError>;
+}
+
+impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
+    fn step(self, name: &str) -> Result<T, StepError> {
+        self.map_err(|error| StepError { step: name.to_owned(), source: error.into() })
+    }
+
+    fn step_at(self, name: &str, path: &std::path::Path) -> Result<T, StepError> {
+        self.map_err(|error| StepError { step: format!("{name} {}", path.display()), source: error.into() })
+    }
+}
+
+/// The life of a box's first process, from its birth to its end.
+pub(crate) fn live(prepared: &Prepared, request: &LaunchRequest, cgroup: &BoxCgroup, fds: BoxFds) -> ! {
+    // A panic must not unwind into the spawner's loop, of which this process has a copy.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        let Ok(fds) = isolate_fds(fds) else { return };
+        match build(prepared, request, cgroup, fds) {
+            Ok((init, channel)) => init.run(&channel),
+            Err((error, channel)) => {
+                let errno = error.source.raw_os_error().unwrap_or(libc::EIO);
+                let step = match error.source.raw_os_error() {
+                    Some(_) => error.step,
+                    None => format!("{} ({})", error.step, error.source),
+                };
+                say(&channel, &InitSays::Failed { step, errno });
+            }
+        }
+    }));
+    sys::exit_now(1);
+}
+
+/// Moves the box's descriptors to fixed numbers and closes all others, which are the spawner's.
+fn isolate_fds(fds: BoxFds) -> io::Result<BoxFds> {
+    // Out of the way of the target numbers first.
+    let high = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 100);
+    let (channel, output, telemetry) = (high(fds.channel)?, high(fds.output)?, high(fds.telemetry)?);
+    let fds = BoxFds {
+        channel: sys::move_fd(channel, CHANNEL_FD)?,
+        output: sys::move_fd(output, OUTPUT_FD)?,
+        telemetry: sys::move_fd(telemetry, TELEMETRY_FD)?,
+    };
+    // SAFETY: what owns these numbers is the spawner's state, whose copy in this process is never dropped.
+    #[allow(unsafe_code)]
+    unsafe {
+        sys::close_range(3, CHANNEL_FD as u32 - 1)?;
+        sys::close_range(TELEMETRY_FD as u32 + 1, u32::MAX)?;
+    }
+    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
+    for standard in 0..=2 {
+        sys::place_fd(&null, standard)?;
+    }
+    Ok(fds)
+}
+
+fn build(
+    prepared: &Prepared,
+    request: &LaunchRequest,
+    cgroup: &BoxCgroup,
+    fds: BoxFds,
+) -> Result<(init::Init, OwnedFd), (StepError, OwnedFd)> {
+    let BoxFds { channel, output, telemetry } = fds;
+    let built = (|| {
+        let listeners = assemble(prepared, request, cgroup, [&output, &telemetry])?;
+        let child_signals = sys::child_signal_fd().step("watch for children")?;
+        let command = command::Command::new(request)?;
+        let main = command.start(output, telemetry)?;
+        Ok((listeners, child_signals, main))
+    })();
+    let (listeners, child_signals, main) = match built {
+        Ok(built) => built,
+        Err(error) => return Err((error, channel)),
+    };
+    let init = init::Init::new(main, child_signals, prepared, request);
+    match report(&channel, &listeners) {
+        Ok(()) => Ok((init, channel)),
+        Err(error) => Err((error, channel)),
+    }
+}
+
+/// Everything up to the point where nothing but the command is missing.
+fn assemble(
+    prepared: &Prepared,
+    request: &LaunchRequest,
+    cgroup: &BoxCgroup,
+    pipes: [&OwnedFd; 2],
+) -> Result<Vec<TcpListener>, StepError> {
+    let facts = &prepared.facts;
+    let owner = prepared.owner(request.owner_slot);
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .step("tie the box to the spawner")?;
+    rustix::process::setsid().map(drop).step("leave the spawner's session")?;
+    cgroup.create(&request.limits).step("make the control groups")?;
+    cgroup.join().step("join the control groups")?;
+    // SAFETY: a control-group namespace changes what this process sees of its own groups, nothing in memory.
+    #[allow(unsafe_code)]
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
+        .step("hide the control groups")?;
+    rustix::system::sethostname(b"localhost").step("set the host name")?;
+    sys::loopback_up().step("bring the network up")?;
+    let listeners = listen(request)?;
+    for pipe in pipes {
+        // So that `/dev/stdout` can be opened by name. A server without root rights owns them already.
+        let (uid, gid) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(owner));
+        rustix::fs::fchown(pipe, Some(uid), Some(gid)).step("hand over the pipes")?;
+    }
+    root::enter(&root::RootPlan {
+        base: &prepared.base,
+        mounts: &request.mounts,
+        tmp_mib: request.tmp_mib,
+        owner,
+    })?;
+    set_limits(request, facts)?;
+    identity::become_owner(owner, facts.privileged)?;
+    // Another user may not look into this process, and a changed user has cleared the death signal.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("hide the box's init")?;
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .step("tie the box to the spawner")?;
+    if facts.landlock_abi > 0 {
+        landlock::restrict().step("restrict by Landlock")?;
+    }
+    prepared.filters.install().step("filter the system calls")?;
+    Ok(listeners)
+}
+
+fn listen(request: &LaunchRequest) -> Result<Vec<TcpListener>, StepError> {
+    let listener = |&(ip, port): &([u8; 4], u16)| {
+        let address = SocketAddrV4::new(Ipv4Addr::from(ip), port);
+        let listener = TcpListener::bind(address).step(&format!("listen on {address}"))?;
+        listener.set_nonblocking(true).step("listen without blocking")?;
+        Ok(listener)
+    };
+    request.listeners.iter().map(listener).collect()
+}
+
+fn set_limits(request: &LaunchRequest, facts: &HostFacts) -> Result<(), StepError> {
+    let set = |resource, value: u64| {
+        let limit = Rlimit { current: Some(value), maximum: Some(value) };
+        rustix::process::setrlimit(resource, limit).step("set the resource limits")
+    };
+    set(Resource::Nofile, u64::from(request.max_files))?;
+    set(Resource::Core, 0)?;
+    if facts.cgroups.pids.is_none() {
+        // Counted per user namespace, and each box has its own: init and main process included.
+        set(Resource::Nproc, u64::from(request.limits.max_processes) + 1)?;
+    }
+    Ok(())
+}
+
+/// The box runs: hands its pidfd and its listeners to the server.
+fn report(channel: &OwnedFd, listeners: &[TcpListener]) -> Result<(), StepError> {
+    let me = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .step("get a handle to the box")?;
+    let mut fds = vec![me.as_fd()];
+    fds.extend(listeners.iter().map(AsFd::as_fd));
+    let record = protocol::encode(&InitSays::Started).step("report the start")?;
+    fdpass::send(channel, &record, &fds).step("report the start")
+}
+
+/// Tells the server. Nobody hears it any more if the server is gone.
+fn say(channel: &OwnedFd, words: &InitSays) {
+    if let Ok(record) = protocol::encode(words) {
+        let _ = fdpass::send(channel, &record, &[]);
+    }
+}

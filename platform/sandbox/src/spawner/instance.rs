@@ -1,0 +1,80 @@
+//! One server's directory below the state directory, and the sweep of those whose server is dead.
+//!
+//! `<state>/<instance>/lock` is locked as long as the spawner lives; `groups` lists the control-group directories;
+//! `base` is the mount point of the prepared pieces (mounted in the spawner's own mount namespace only, so on the
+//! host it is always an empty directory).
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+
+use crate::cgroup;
+
+/// A live instance. The lock is held as long as this process lives.
+pub(crate) struct Instance {
+    dir: PathBuf,
+    _lock: File,
+}
+
+impl Instance {
+    /// Sweeps what dead servers left, then makes the directory.
+    pub(crate) fn create(state_dir: &Path, name: &str) -> io::Result<Self> {
+        // One at a time: nobody may sweep a directory that is not locked yet.
+        let gate = File::create(state_dir.join(".gate"))?;
+        rustix::fs::flock(&gate, FlockOperation::LockExclusive)?;
+        sweep(state_dir)?;
+        let dir = state_dir.join(name);
+        fs::create_dir_all(dir.join("base"))?;
+        let lock = File::create(dir.join("lock"))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { dir, _lock: lock })
+    }
+
+    pub(crate) fn base(&self) -> PathBuf {
+        self.dir.join("base")
+    }
+
+    /// Writes down which control-group directories to remove after our death.
+    pub(crate) fn record(&self, groups: &[PathBuf]) -> io::Result<()> {
+        let lines: Vec<u8> =
+            groups.iter().flat_map(|path| [path.as_os_str().as_bytes(), b"\n"].concat()).collect();
+        fs::write(self.dir.join("groups"), lines)
+    }
+
+    pub(crate) fn remove(self) {
+        let _ = rustix::mount::unmount(self.base(), rustix::mount::UnmountFlags::DETACH);
+        let _ = clear(&self.dir);
+    }
+}
+
+fn sweep(state_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(state_dir)?.flatten() {
+        let dir = entry.path();
+        let Ok(lock) = File::options().write(true).open(dir.join("lock")) else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            clear(&dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the groups, with the processes in them, and the directory.
+fn clear(dir: &Path) -> io::Result<()> {
+    let groups = fs::read(dir.join("groups")).unwrap_or_default();
+    for group in groups.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let group = PathBuf::from(std::ffi::OsString::from_vec(group.to_vec()));
+        cgroup::sweep(&group)?;
+        // The directory that all instances share goes with the last of them.
+        if let Some(shared) = group.parent() {
+            let _ = fs::remove_dir(shared);
+        }
+    }
+    for file in ["groups", "lock"] {
+        let _ = fs::remove_file(dir.join(file));
+    }
+    let _ = fs::remove_dir(dir.join("base"));
+    fs::remove_dir(dir)
+}

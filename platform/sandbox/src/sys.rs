@@ -1,0 +1,186 @@
+//! The system calls that `rustix` does not offer safely: thin, typed, one reason per `unsafe`.
+//!
+//! Everything here is for the spawner and the boxes, which have one thread each, except [`landlock_abi`].
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString, c_int};
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// What [`fork`] returns.
+pub(crate) enum Forked {
+    Child,
+    Parent(rustix::process::Pid),
+}
+
+/// Makes a child process, in new namespaces if `flags` say so. Unlike `fork` of the C library it runs no handlers.
+///
+/// # Safety
+/// The process must have one thread only: a lock that another thread held would stay locked in the child. The child
+/// must end by [`exit_now`] or by exec, never by returning into its parent's code.
+pub(crate) unsafe fn fork(flags: c_int) -> io::Result<Forked> {
+    // Not clone3: the boxes' filter does not know it, and init forks behind that filter. Flags are bits: no sign.
+    let flags = (flags | libc::SIGCHLD).cast_unsigned() as libc::c_ulong;
+    let none = 0_usize;
+    // SAFETY: without CLONE_VM the child has a copy of the memory and, as no stack is given, goes on with the same
+    // one, as after fork. No other pointer is given.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone, flags, none, none, none, none) })?;
+    match rustix::process::Pid::from_raw(pid as i32) {
+        Some(pid) => Ok(Forked::Parent(pid)),
+        None => Ok(Forked::Child),
+    }
+}
+
+/// Ends this process without running anything that its parent registered.
+pub(crate) fn exit_now(code: c_int) -> ! {
+    // SAFETY: it has no preconditions.
+    unsafe { libc::_exit(code) }
+}
+
+/// Flags of [`mount_setattr`].
+pub(crate) const ATTR_READ_ONLY: u64 = 0x1;
+pub(crate) const ATTR_NO_SUID: u64 = 0x2;
+pub(crate) const ATTR_NO_DEV: u64 = 0x4;
+
+/// Sets attributes of the mount that `fd` refers to, and of all below it.
+pub(crate) fn mount_setattr(fd: &impl AsRawFd, attributes: u64) -> io::Result<()> {
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the path is an empty C string, `attr` is the kernel's structure of the given size; both outlive the
+    // call, which keeps neither.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &attr,
+            size_of::<MountAttr>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// Moves `fd` to the number `to`, closed on exec, and takes it over under the new number.
+pub(crate) fn move_fd(fd: OwnedFd, to: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: `dup3` only touches the descriptor table. The caller chose `to`: nothing it still needs is there.
+    check(libc::c_long::from(unsafe { libc::dup3(fd.as_raw_fd(), to, libc::O_CLOEXEC) }))?;
+    // SAFETY: `to` is open now, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(to) })
+}
+
+/// Copies `fd` to the number `to`, kept open on exec. If it is there already, it only stays open on exec.
+pub(crate) fn place_fd(fd: &impl AsRawFd, to: RawFd) -> io::Result<()> {
+    let result = if fd.as_raw_fd() == to {
+        // SAFETY: `fcntl` with F_SETFD touches one flag of one descriptor.
+        unsafe { libc::fcntl(to, libc::F_SETFD, 0) }
+    } else {
+        // SAFETY: `dup2` only touches the descriptor table.
+        unsafe { libc::dup2(fd.as_raw_fd(), to) }
+    };
+    check(libc::c_long::from(result)).map(drop)
+}
+
+/// Closes every descriptor from `first` to `last`.
+///
+/// # Safety
+/// No live object may own one of them: a later drop would close a stranger's descriptor.
+pub(crate) unsafe fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: it only touches the descriptor table; the rest is the caller's promise.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
+}
+
+/// Blocks SIGCHLD and returns a descriptor that is readable when a child changed state.
+pub(crate) fn child_signal_fd() -> io::Result<OwnedFd> {
+    // SAFETY: a zeroed `sigset_t` is a valid place for `sigemptyset`; all pointers outlive their calls.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
+        check(libc::c_long::from(libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut())))?;
+        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        check(libc::c_long::from(fd))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Blocks no signal, and gives every signal its default action.
+pub(crate) fn reset_signals() {
+    // SAFETY: default actions run none of our code; the pointers outlive their calls. Numbers without a signal, and
+    // the two that cannot be changed, are refused by the kernel without harm.
+    unsafe {
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut set);
+        libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Sends a signal to every process of this PID namespace but the caller and init.
+pub(crate) fn signal_all(signal: c_int) -> io::Result<()> {
+    // SAFETY: it has no preconditions.
+    check(libc::c_long::from(unsafe { libc::kill(-1, signal) })).map(drop)
+}
+
+/// Drops every capability from the bounding set.
+pub(crate) fn drop_bounding_set() -> io::Result<()> {
+    for capability in 0..64_u64 {
+        // SAFETY: PR_CAPBSET_DROP takes a number and touches only this process's credentials.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
+            let error = io::Error::last_os_error();
+            // Past the last capability that this kernel knows.
+            return if error.raw_os_error() == Some(libc::EINVAL) { Ok(()) } else { Err(error) };
+        }
+    }
+    Ok(())
+}
+
+/// Brings the loopback interface of this network namespace up.
+pub(crate) fn loopback_up() -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
+    // SAFETY: a zeroed `ifreq` is valid; the name fits with its terminator; the kernel reads flags only.
+    unsafe {
+        let mut request: libc::ifreq = std::mem::zeroed();
+        request.ifr_name[0] = b'l' as libc::c_char;
+        request.ifr_name[1] = b'o' as libc::c_char;
+        request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+        check(libc::c_long::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &request)))
+            .map(drop)
+    }
+}
+
+/// Runs `path`. Returns only if that fails.
+pub(crate) fn execve(path: &CStr, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (arguments, environment) = (pointers(arguments), pointers(environment));
+    // SAFETY: both lists end with a null pointer and point to C strings that outlive the call.
+    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Landlock's version on this kernel; 0 if it is not compiled in or not switched on.
+pub(crate) fn landlock_abi() -> u32 {
+    const LANDLOCK_CREATE_RULESET_VERSION: u32 = 1;
+    let (no_attr, no_size) = (std::ptr::null::<u8>(), 0_usize);
+    let flags = LANDLOCK_CREATE_RULESET_VERSION;
+    // SAFETY: with this flag the call takes no structure and only returns a number.
+    let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, no_attr, no_size, flags) };
+    u32::try_from(abi).unwrap_or(0)
+}
