@@ -115,6 +115,10 @@ fn compile(executable: &Path, dir: &Path) {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status();
+    if !matches!(&outcome, Ok(status) if status.success()) {
+        // What an earlier version of this program compiled would be trusted: away with it.
+        let _ = fs::remove_dir_all(dir.join("lamplighter_runtime/__pycache__"));
+    }
     match outcome {
         Ok(status) if status.success() => {}
         Ok(status) => {

@@ -213,3 +213,170 @@ fn explain(host: &Host, runtime: &str, served_by: &KnownRuntime, refused: &[Stri
     }
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    /// A host in a temporary directory: nothing of the real one is found.
+    struct FakeHost {
+        dir: tempfile::TempDir,
+        host: Host,
+    }
+
+    impl FakeHost {
+        fn new() -> FakeHost {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().canonicalize().unwrap();
+            let host = Host {
+                path: vec![root.join("home/.pyenv/shims"), root.join("path")],
+                home: Some(root.join("home")),
+                ..Host::default()
+            };
+            FakeHost { dir, host }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().canonicalize().unwrap().join(name)
+        }
+
+        /// An executable that says it is `version`, or one that fails. Another process writes it: a file that this
+        /// process has open for writing, in any thread at fork time, cannot be executed.
+        fn put(&self, name: &str, version: Option<&str>) {
+            let path = self.path(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let say = version.map_or("exit 3".to_owned(), |version| format!("echo {version}"));
+            let write = r#"printf '#!/bin/sh\n%s\n' "$1" > "$0" && chmod 755 "$0""#;
+            let written = Command::new("/bin/sh").args(["-c", write]).arg(&path).arg(say).status().unwrap();
+            assert!(written.success());
+        }
+
+        fn find(&self, runtime: &str) -> Result<Interpreter, MissingRuntime> {
+            find_on(&self.host, runtime, &RuntimeMap::default())
+        }
+    }
+
+    #[test]
+    fn version_managers_are_searched_and_the_newest_patch_wins() {
+        let fake = FakeHost::new();
+        fake.put("home/.pyenv/shims/python3.12", Some("3.12.99"));
+        fake.put("home/.pyenv/versions/3.12.2/bin/python3.12", Some("3.12.2"));
+        fake.put("home/.pyenv/versions/3.12.11/bin/python3.12", Some("3.12.11"));
+        fake.put("home/.nvm/versions/node/v22.9.0/bin/node", Some("22.9.0"));
+        fake.put("home/.local/share/fnm/node-versions/v24.1.0/installation/bin/node", Some("24.1.0"));
+        let python = fake.find("python3.12").unwrap();
+        assert_eq!(python.version, "3.12.11");
+        let prefix = fake.path("home/.pyenv/versions/3.12.11");
+        assert_eq!(python.mounts, [(prefix.clone(), prefix.clone())]);
+        let executable = prefix.join("bin/python3.12").to_string_lossy().into_owned();
+        assert_eq!(python.command, [executable.as_str(), "-u", "/var/runtime/bootstrap.py"]);
+        assert_eq!(fake.find("nodejs22.x").unwrap().version, "22.9.0");
+        assert_eq!(fake.find("nodejs24.x").unwrap().version, "24.1.0");
+    }
+
+    #[test]
+    fn path_comes_before_managers_and_explicit_directories_before_path() {
+        let mut fake = FakeHost::new();
+        fake.put("home/.pyenv/versions/3.12.11/bin/python3.12", Some("3.12.11"));
+        fake.put("path/python3.12", Some("3.12.3"));
+        fake.put("path/node", Some("20.5.0"));
+        assert_eq!(fake.find("python3.12").unwrap().version, "3.12.3");
+        fake.put("extra/bin/python3.12", Some("3.12.4"));
+        fake.put("npm/node_modules/node22/bin/node", Some("22.1.0"));
+        fake.put("npm/node_modules/node24/bin/node", Some("24.2.0"));
+        fake.put("package/bin/node", Some("20.9.0"));
+        fake.host.explicit_dirs = ["extra", "npm", "package"].iter().map(|name| fake.path(name)).collect();
+        assert_eq!(fake.find("python3.12").unwrap().version, "3.12.4");
+        assert_eq!(fake.find("nodejs20.x").unwrap().version, "20.9.0");
+        assert_eq!(fake.find("nodejs24.x").unwrap().version, "24.2.0");
+        let node = fake.find("nodejs22.x").unwrap();
+        assert_eq!(node.version, "22.1.0");
+        assert_eq!(node.mounts[0].0, fake.path("npm/node_modules/node22"));
+    }
+
+    #[test]
+    fn symlinks_are_resolved_to_what_must_be_mounted() {
+        let fake = FakeHost::new();
+        fake.put("store/py/bin/python3.13", Some("3.13.0"));
+        fs::create_dir_all(fake.path("path")).unwrap();
+        std::os::unix::fs::symlink(fake.path("store/py/bin/python3.13"), fake.path("path/python3.13"))
+            .unwrap();
+        let python = fake.find("python3.13").unwrap();
+        assert_eq!(python.executable, fake.path("store/py/bin/python3.13"));
+        assert_eq!(python.mounts[0].1, fake.path("store/py"));
+    }
+
+    #[test]
+    fn a_home_directory_is_never_mounted_for_an_interpreter_in_it() {
+        let mut fake = FakeHost::new();
+        fake.put("home/bin/node", Some("22.1.0"));
+        fake.host.path.push(fake.path("home/bin"));
+        let node = fake.find("nodejs22.x").unwrap();
+        assert_eq!(node.mounts[0].0, fake.path("home/bin/node"));
+    }
+
+    #[test]
+    fn a_missing_interpreter_names_the_remedy() {
+        let fake = FakeHost::new();
+        let message = fake.find("python3.14").unwrap_err().to_string();
+        for part in [
+            "runtime 'python3.14' needs python3.14",
+            "apt install python3.14",
+            "LAMPLIGHTER_RUNTIMES",
+            "PATH",
+        ] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("--runtime-map"), "{message}");
+
+        fake.put("path/python3.11", Some("3.11.7"));
+        fake.put("home/.pyenv/versions/3.14.0/bin/python3.14", None);
+        let message = fake.find("python3.14").unwrap_err().to_string();
+        assert!(message.contains("--runtime-map python3.14=python3.11 (found: "), "{message}");
+        assert!(message.contains("did not answer: ") && message.contains("exit status: 3"), "{message}");
+    }
+
+    #[test]
+    fn a_map_is_applied_and_told() {
+        let fake = FakeHost::new();
+        fake.put("path/python3.11", Some("3.11.7"));
+        let map = RuntimeMap::parse(["python3.12=python3.11"]).unwrap();
+        let python = find_on(&fake.host, "python3.12", &map).unwrap();
+        assert_eq!((python.runtime.as_str(), python.served_by.as_str()), ("python3.12", "python3.11"));
+        let survey = crate::survey::survey_on(&fake.host, &map).to_string();
+        assert!(
+            survey.contains("(mapped to python3.11)") && survey.contains("python3.13       missing"),
+            "{survey}"
+        );
+        let map = RuntimeMap::parse(["python3.12=python3.10"]).unwrap();
+        let message = find_on(&fake.host, "python3.12", &map).unwrap_err().to_string();
+        assert!(
+            message.contains("is mapped to 'python3.10', which needs python3.10: not found"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn runtimes_without_an_interpreter_here_are_told_apart() {
+        let fake = FakeHost::new();
+        let message = |runtime: &str| fake.find(runtime).unwrap_err().to_string();
+        assert!(message("java21").contains("not supported yet"));
+        assert!(message("python3.8").contains("deprecated by AWS"));
+        assert!(message("cobol").contains("not a runtime of AWS Lambda"));
+        let provided = fake.find("provided.al2023").unwrap();
+        assert_eq!(provided.command, ["/var/task/bootstrap"]);
+        assert!(provided.mounts.is_empty());
+    }
+
+    #[test]
+    fn node_gets_its_heap_limits() {
+        let fake = FakeHost::new();
+        fake.put("path/node", Some("20.5.0"));
+        let command = fake.find("nodejs20.x").unwrap().command_for(128);
+        assert_eq!(command[1..4], ["--expose-gc", "--max-semi-space-size=6", "--max-old-space-size=115"]);
+        assert_eq!(command[4], "/var/runtime/bootstrap.cjs");
+    }
+}

@@ -87,3 +87,33 @@ impl std::fmt::Display for Survey {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{install, lookup};
+
+    #[test]
+    fn what_is_found_on_this_host_serves_what_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let survey = survey(&RuntimeMap::default());
+        eprintln!("{survey}");
+        for (id, found) in &survey.runtimes {
+            let Ok(interpreter) = found else { continue };
+            let client = install(interpreter, dir.path()).unwrap();
+            if interpreter.language == Language::Provided {
+                assert_eq!(client, None);
+                continue;
+            }
+            let client = client.unwrap();
+            assert!(serves(&interpreter.version, lookup(id).unwrap()));
+            let entry = interpreter.command.last().unwrap().replace("/var/runtime", client.to_str().unwrap());
+            assert!(std::path::Path::new(&entry).is_file(), "{entry}");
+            if interpreter.language == Language::Python {
+                let tag = id.replace("python", "cpython-").replace('.', "");
+                let compiled = client.join(format!("lamplighter_runtime/__pycache__/codec.{tag}.pyc"));
+                assert!(compiled.is_file(), "{}", compiled.display());
+            }
+        }
+    }
+}
