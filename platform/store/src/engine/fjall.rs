@@ -3,7 +3,7 @@
 //! One keyspace holds everything. A commit is one journal batch with one `fdatasync`. The sizes are those of a server
 //! that idles in little memory and replays little at its start, not those of a database machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,6 +30,7 @@ impl From<fjall::Error> for EngineError {
 pub(crate) struct Fjall {
     database: Database,
     entries: Keyspace,
+    dir: PathBuf,
 }
 
 impl Fjall {
@@ -42,7 +43,21 @@ impl Fjall {
             .open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         let entries = database.keyspace("entries", options)?;
-        Ok(Fjall { database, entries })
+        Ok(Fjall { database, entries, dir: dir.to_owned() })
+    }
+}
+
+impl Fjall {
+    /// A table or journal could not be written by fjall's own thread, which does not tell why: say what can be seen.
+    fn background_failure(&self) -> EngineError {
+        let room =
+            rustix::fs::statvfs(&self.dir).map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) / 1024);
+        EngineError::new(match room {
+            Ok(kib) => {
+                format!("a table could not be written in the background; {kib} KiB are left on the disk")
+            }
+            Err(error) => format!("a table could not be written in the background; the disk says: {error}"),
+        })
     }
 }
 
@@ -63,7 +78,10 @@ impl Engine for Fjall {
                 None => batch.remove(&self.entries, key.as_slice()),
             }
         }
-        Ok(batch.commit()?)
+        batch.commit().map_err(|error| match error {
+            fjall::Error::Poisoned => self.background_failure(),
+            other => other.into(),
+        })
     }
 }
 
