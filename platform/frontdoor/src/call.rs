@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::door::FrontDoor;
+use crate::lenient;
 
 /// Where a call came from.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -143,7 +144,7 @@ impl ServiceClient<'_> {
         let caller = Caller { source: Source::Service(self.call.within), ..(*self.call.caller).clone() };
         let front_door = &self.call.front_door;
         let output = front_door.enter(front_door.call_from(caller), self.model_id, operation, input).await?;
-        wire::doc::from_doc(output).map_err(|error| {
+        lenient::from_doc(output).map_err(|error| {
             ApiError::internal(format_args!("answer of {}.{operation}: {error}", self.model_id))
         })
     }

@@ -105,7 +105,7 @@ impl FrontDoor {
             authorise.authorise(&call, service.model_id, operation, &input)?;
         }
         let request_id = call.request_id().clone();
-        let result = match Guarded((handler.run)(call.served_by(service.model_id), input)).await {
+        let result = match Guarded::new((handler.run)(call.served_by(service.model_id), input)).await {
             Ok(result) => result,
             Err(panic) => Err(ApiError::internal(format_args!("panic: {panic}"))),
         };

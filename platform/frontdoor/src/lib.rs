@@ -8,11 +8,13 @@
 //!
 //! **Invariant:** nothing reaches a handler but through [`FrontDoor::enter`].
 //! **Invariant:** a panic in a handler is an `InternalFailure` of that call, and of no other.
+//! **Invariant:** a handler that has begun ends, also when its client is gone.
 
 mod call;
 mod credentials;
 mod door;
 mod guard;
+mod lenient;
 mod service;
 mod support;
 

@@ -59,7 +59,7 @@ pub struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// The usual limits: bodies of 80 MiB, 4,096 connections, 30 s to read, 10 s to finish.
+    /// The usual limits: bodies of 80 MiB, 4,096 connections, 30 s to read, 5 s to finish.
     #[must_use]
     pub fn new(auth: AuthMode, default_region: Region, clock: Clock) -> Self {
         GatewayConfig {
@@ -69,7 +69,7 @@ impl GatewayConfig {
             max_body_bytes: 80 * 1024 * 1024,
             max_connections: 4096,
             read_timeout: Duration::from_secs(30),
-            shutdown_grace: Duration::from_secs(10),
+            shutdown_grace: Duration::from_secs(5),
         }
     }
 }

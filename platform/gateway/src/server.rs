@@ -76,15 +76,16 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, peer: IpAddr, mut phase:
     }
     let config = &gate.inner.config;
     // The version of HTTP is told by the first bytes; a client that sends none must not hold the connection for ever.
+    let mut first_byte = [0];
     let first = tokio::select! {
-        first = tokio::time::timeout(config.read_timeout, stream.readable()) => first,
+        first = tokio::time::timeout(config.read_timeout, stream.peek(&mut first_byte)) => first,
         _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return,
     };
-    if !matches!(first, Ok(Ok(()))) {
+    if !matches!(first, Ok(Ok(1))) {
         return;
     }
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.read_timeout).pipeline_flush(true);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.read_timeout);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(MAX_STREAMS);
     let service = service_fn(|request| {
         let gate = Arc::clone(&gate);
