@@ -29,7 +29,7 @@ struct Data {
 }
 
 impl Data {
-    fn at<'a>(versions: &'a [(u64, Option<Bytes>)], commit: u64) -> Option<&'a Bytes> {
+    fn at(versions: &[(u64, Option<Bytes>)], commit: u64) -> Option<&Bytes> {
         versions.iter().rev().find(|(made, _)| *made <= commit).and_then(|(_, value)| value.as_ref())
     }
 

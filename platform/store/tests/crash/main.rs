@@ -2,6 +2,7 @@
 //!
 //! A test runs this binary again as a child (`child` below, told by the environment what to do), because a process
 //! cannot be killed from within and then asked what it remembers.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // in a test a panic is the report
 
 mod full_disk;
 mod kill;
