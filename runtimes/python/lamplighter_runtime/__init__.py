@@ -150,16 +150,21 @@ def serve(api, handler):
         elif "_X_AMZN_TRACE_ID" in environ:
             del environ["_X_AMZN_TRACE_ID"]
         try:
-            context = LambdaContext(request_id, headers, Current.tenant_id)
-            result = handler(codec.decode_event(body, headers.get(b"content-type")), context)
-            payload, content_type = codec.encode_result(result)
+            payload, content_type = invoke(handler, headers, body)
         except Exception as error:
             from . import errors
 
             report, cause = errors.of_invocation(error, request_id)
+            # A kept error would keep its frames, and all their variables, alive while the box waits.
+            del error
             errors.log(report)
             headers, body = api.fail_then_next(request_id, codec.encode_error(report), report["errorType"], cause)
-            # A kept error would keep the frames, and all their variables, alive.
-            del error
         else:
             headers, body = api.answer_then_next(request_id, payload, content_type)
+
+
+def invoke(handler, headers, body):
+    """One event: (payload, content type). A function of its own, so that nothing of it outlives it."""
+    context = LambdaContext(Current.request_id, headers, Current.tenant_id)
+    event = codec.decode_event(body, headers.get(b"content-type"))
+    return codec.encode_result(handler(event, context))

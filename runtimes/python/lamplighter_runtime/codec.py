@@ -1,8 +1,9 @@
 """Events in, results out: JSON through the interpreter's own C scanner and encoder.
 
 The `json` package stands around those two with regular expressions that cost a good part of a cold start, so it is
-loaded only for the text of an error. Results are encoded as AWS does: a Decimal as its digits, a NaN as NaN, text
-outside ASCII as it is from Python 3.12 on and escaped before.
+loaded only for the text of an error. Results are encoded as AWS does: a Decimal as its digits, a NaN as NaN, a named
+tuple as an object, bytes inside a result as text, and text outside ASCII as it is from Python 3.12 on and escaped
+before.
 """
 
 import os
@@ -42,7 +43,8 @@ def decode_json(text):
             value, end = _scan(stripped, 0)
             if end == len(stripped):
                 return value
-        except StopIteration:
+        except (StopIteration, ValueError, SystemError):
+            # Without `json` loaded, the scanner of some versions cannot even make its error (SystemError).
             pass
     import json
 
@@ -66,6 +68,8 @@ def encode_result(result):
     if isinstance(result, bytes):
         return result, _BINARY
     try:
+        if _named_tuples_exist() and _holds_named_tuple(result):
+            result = _as_objects(result)
         return _encode(result, _ASCII).encode("utf-8"), _JSON
     except Exception as error:
         from . import Fault
@@ -111,3 +115,46 @@ def _unmark(text):
         digits, _, after = part.partition('"')
         out += (digits, after)
     return "".join(out)
+
+
+# The C encoder writes every tuple as an array. Only a program that has defined a named tuple can return one, so only
+# such a program pays for the search.
+_tuple_classes = 0
+_named_tuples = False
+
+
+def _named_tuples_exist():
+    global _tuple_classes, _named_tuples
+    classes = tuple.__subclasses__()
+    if len(classes) != _tuple_classes:
+        _tuple_classes = len(classes)
+        own = sys.stdlib_module_names
+        _named_tuples = any(
+            hasattr(each, "_asdict") and each.__module__.partition(".")[0] not in own for each in classes
+        )
+    return _named_tuples
+
+
+def _holds_named_tuple(value):
+    try:
+        return _search(value)
+    except RecursionError:  # A cycle, most likely: the encoder says so.
+        return False
+
+
+def _search(value):
+    if isinstance(value, dict):
+        return any(map(_search, value.values()))
+    if isinstance(value, (list, tuple)):
+        return (isinstance(value, tuple) and hasattr(value, "_asdict")) or any(map(_search, value))
+    return False
+
+
+def _as_objects(value):
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _as_objects(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_objects(inner) for inner in value]
+    return value

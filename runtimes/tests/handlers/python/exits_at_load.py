@@ -1,0 +1,3 @@
+import sys
+print("loading")
+sys.exit(3)

@@ -1,0 +1,6 @@
+print("loading")
+
+def fail():
+    raise OSError("not today")
+
+fail()
