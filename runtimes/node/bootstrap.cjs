@@ -24,6 +24,13 @@ const api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
 let whenIdle = null;
 let currentId = null;
 
+// The handler is called as a member of this, as on AWS: its stack traces say "at Runtime.handler".
+class Runtime {
+  constructor(handler) {
+    this.handler = handler;
+  }
+}
+
 async function main() {
   setModulePaths();
   logs.patchConsole(promisesOnly);
@@ -41,6 +48,7 @@ async function main() {
     return;
   }
   const serve = promisesOnly ? servePromise : serveAny;
+  const runtime = new Runtime(handler);
   let event = await api.next();
   for (;;) {
     const { headers, body } = event;
@@ -49,7 +57,7 @@ async function main() {
     setTraceId(headers['lambda-runtime-trace-id']);
     // While a handler runs, our connection must not keep the event loop busy.
     api.release();
-    const answer = await serve(handler, headers, body);
+    const answer = await serve(runtime, headers, body);
     api.hold();
     event = await answer.next;
   }
@@ -119,11 +127,11 @@ function failThenNext(id, error) {
 // because a promise of a promise would wait for both.
 
 // Node.js 24 and later.
-async function servePromise(handler, headers, body) {
+async function servePromise(runtime, headers, body) {
   const id = currentId;
   try {
     const context = contextOf(headers);
-    const payload = encode(await handler(JSON.parse(body.toString()), context));
+    const payload = encode(await runtime.handler(JSON.parse(body.toString()), context));
     // Log lines and microtasks of the handler's last turn come before its answer.
     await new Promise(setImmediate);
     return { next: api.answerThenNext(id, payload) };
@@ -133,7 +141,7 @@ async function servePromise(handler, headers, body) {
 }
 
 // Node.js 20 and 22: a promise, a callback, or the old functions of the context, whichever comes first.
-function serveAny(handler, headers, body) {
+function serveAny(runtime, headers, body) {
   const id = currentId;
   return new Promise((resolve) => {
     let answered = false;
@@ -185,7 +193,7 @@ function serveAny(handler, headers, body) {
       // A handler that neither returns a promise nor calls back is over when nothing is left to do.
       whenIdle = () => answer(null);
       const context = contextOf(headers, ending);
-      const result = handler(JSON.parse(body.toString()), context, callback);
+      const result = runtime.handler(JSON.parse(body.toString()), context, callback);
       if (result && typeof result.then === 'function') {
         result.then(ending.succeed, ending.fail).catch(ending.fail);
       }

@@ -74,6 +74,7 @@ function frame(line) {
 class RuntimeError extends Error {
   constructor(kind, message) {
     super(message);
+    Object.defineProperty(this, 'kind', { value: kind });
     // Set as on AWS: the stack, made before, begins with it too.
     Object.defineProperty(this, 'name', { value: `Runtime.${kind}`, configurable: true, writable: true });
     this.stack = String(this.stack).replace(/^Error/, this.name);

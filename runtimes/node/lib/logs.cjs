@@ -9,7 +9,7 @@
 
 const fs = require('fs');
 const { format } = require('util');
-const { errorLine } = require('./errors.cjs');
+const { errorLine, RuntimeError } = require('./errors.cjs');
 
 const LEVELS = ['TRACE', 'DEBUG', 'INFO', 'WARN', 'ERROR', 'FATAL'];
 const MAGIC = 0xa55a0002;
@@ -30,7 +30,7 @@ function patchConsole(dashForNoId) {
   if (dashForNoId) requestId = '-';
   const drop = () => {};
   LEVELS.forEach((name, level) => {
-    const write = level >= lowest || name === 'FATAL' ? (...given) => log(level, given) : drop;
+    const write = level >= lowest || name === 'FATAL' ? (message, ...rest) => log(level, [message, ...rest]) : drop;
     console[name.toLowerCase()] = write;
   });
   console.log = console.info;
@@ -86,7 +86,7 @@ function jsonLine(now, level, given) {
 
 function describe(error) {
   return {
-    errorType: (error.constructor && error.constructor.name) || 'UnknownError',
+    errorType: error instanceof RuntimeError ? error.kind : (error.constructor && error.constructor.name) || 'UnknownError',
     errorMessage: error.message,
     stackTrace: typeof error.stack === 'string' ? error.stack.split('\n') : [],
   };

@@ -1,0 +1,1 @@
+exports.nested = { handler: async () => __filename.split("/").slice(-3).join("/") };

@@ -1,0 +1,1 @@
+exports.handler = awslambda.streamifyResponse(async (event, stream) => stream.end("x"));

@@ -1,0 +1,272 @@
+"""The Node.js runtime client beside the official ones (npm aws-lambda-ric 3 for Node.js 20 and 22, 4 for Node.js 24):
+same answers, same log, over a table of handlers. Their native part is replaced, see official_node.cjs."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+import pytest
+
+import compare
+from fake_runtime_api import ROOT, Event, run_client
+
+BOOTSTRAP = os.path.join(ROOT, "node", "bootstrap.cjs")
+HERE = os.path.join(ROOT, "tests")
+HANDLERS = os.path.join(HERE, "handlers", "node")
+OFFICIAL_VERSION = {20: "3.3.0", 22: "3.3.0", 24: "4.0.2"}
+
+CLIENT = {
+    "Lambda-Runtime-Client-Context": json.dumps({"client": {"app_title": "ti"}, "custom": {"k": [1]}}),
+    "Lambda-Runtime-Cognito-Identity": json.dumps({"cognitoIdentityId": "id", "cognitoIdentityPoolId": "pool"}),
+    "Lambda-Runtime-Aws-Tenant-Id": "tenant-1",
+}
+
+# (handler, events); what ends the process gets one event only.
+TABLE = [
+    ("index.echo", [Event({"a": [1, 2.5, None, "grüße \U0001f600"]}), Event("text"), Event(b" 0 "), Event([])]),
+    ("index.context", [Event(1), Event(2, CLIENT), Event(3, {"Lambda-Runtime-Trace-Id": None})]),
+    ("index.nothing", [Event(1)]),
+    ("index.nullish", [Event(1)]),
+    ("index.unicode", [Event(1)]),
+    ("index.odd", [Event(1)]),
+    ("index.bigint", [Event(1)]),
+    ("index.circular", [Event(1), Event(2)]),
+    ("index.state", [Event(n) for n in range(4)]),
+    ("index.nested.deep.handler", [Event(1)]),
+    ("index.thenable", [Event(1)]),
+    ("index.number", []),
+    ("index.missing", []),
+    ("index.nested.missing.handler", []),
+    ("index.plainReturn", [Event(1), Event(2)]),
+    ("index.noAnswer", [Event(1), Event(2)]),
+    ("index.console", [Event({"x": 1}), Event(None)]),
+    ("index.fatal", [Event(1)]),
+    ("index.stdout", [Event(1)]),
+    ("index.raises", [Event(1), Event(2)]),
+    ("index.raisesSync", [Event(1)]),
+    ("index.raisesText", [Event(1)]),
+    ("index.raisesObject", [Event(1)]),
+    ("index.raisesNothing", [Event(1)]),
+    ("index.raisesMultiline", [Event(1)]),
+    ("index.raisesUnicode", [Event(1)]),
+    ("index.raisesWithCause", [Event(1)]),
+    ("index.uncaught", [Event(1)]),
+    ("index.unhandled", [Event(1)]),
+    ("index.unhandledText", [Event(1)]),
+    ("index.exits", [Event(0)]),
+    ("index.exits", [Event(9)]),
+    ("common.handler", [Event(1)]),
+    ("module.handler", [Event(1)]),
+    ("module.default.inner", [Event(1)]),
+    ("esm/index.handler", [Event(1)]),
+    ("dir/sub/file.nested.handler", [Event(1)]),
+    ("badpkg/index.handler", [Event(1)]),
+    ("no_such_file.handler", []),
+    ("import_error.handler", []),
+    ("syntax_error.handler", []),
+    ("syntax_error_cjs.handler", []),
+    ("throws_at_load.handler", []),
+    ("rejects_at_load.handler", []),
+    ("exits_at_load.handler", []),
+    ("nodot", []),
+    ("../index.echo", []),
+]
+
+UNTIL_22 = [
+    ("index.callback", [Event(1), Event(2)]),
+    ("index.callbackError", [Event(1), Event(2)]),
+    ("index.callbackString", [Event(1)]),
+    ("index.callbackFalse", [Event(1)]),
+    ("index.callbackTwice", [Event(1), Event(2)]),
+    ("index.callbackLate", [Event(1), Event(2)]),
+    ("index.callbackWaits", [Event(1), Event(2)]),
+    ("index.callbackDoesNotWait", [Event(1), Event(2)]),
+    ("index.asyncCallsBack", [Event(1), Event(2)]),
+    ("index.done", [Event(1), Event(2)]),
+    ("index.doneError", [Event(1)]),
+    ("index.succeed", [Event(1), Event(2)]),
+    ("index.fail", [Event(1)]),
+    ("index.failEmpty", [Event(1)]),
+]
+
+FROM_24 = [
+    ("index.callback", []),
+    ("module.inner", [Event(1)]),
+    ("index.neverEnds", [Event(1)]),
+]
+
+LOGS = {
+    "text": {},
+    "json": {"AWS_LAMBDA_LOG_FORMAT": "JSON"},
+    "json_warn": {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "WARN"},
+}
+
+
+def nodes():
+    """Major version to executable: from LAMPLIGHTER_RUNTIMES, then PATH."""
+    places = []
+    for directory in os.environ.get("LAMPLIGHTER_RUNTIMES", "").split(":"):
+        for inner in ("", "node_modules"):
+            parent = os.path.join(directory, inner)
+            if directory and os.path.isdir(parent):
+                places += [os.path.join(parent, name, "bin", "node") for name in ["", *sorted(os.listdir(parent))]]
+    places.append(shutil.which("node") or "")
+    found = {}
+    for place in places:
+        if os.access(place, os.X_OK):
+            version = subprocess.run([place, "--version"], capture_output=True, text=True, check=True).stdout
+            found.setdefault(int(version[1:].split(".")[0]), place)
+    return {version: path for version, path in sorted(found.items()) if version in OFFICIAL_VERSION}
+
+
+NODES = nodes()
+
+
+def official_directory(version):
+    """The official client's package, downloaded once with npm."""
+    target = os.path.join(HERE, "node_modules", "aws-lambda-ric-" + version)
+    if not os.path.isdir(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as scratch:
+            command = ["npm", "pack", "--silent", "aws-lambda-ric@" + version]
+            if subprocess.run(command, cwd=scratch, stdout=subprocess.DEVNULL).returncode:
+                pytest.skip("aws-lambda-ric %s cannot be downloaded" % version)
+            with tarfile.open(os.path.join(scratch, "aws-lambda-ric-%s.tgz" % version)) as archive:
+                archive.extractall(scratch)
+            try:
+                os.rename(os.path.join(scratch, "package"), target)
+            except OSError:
+                assert os.path.isdir(target)  # another test process was faster
+    return target
+
+
+def environment(version, env):
+    return {**(env or {}), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs%d.x" % version}
+
+
+def official(version, handler, events, env=None, **options):
+    command = [
+        NODES[version], os.path.join(HERE, "official_node.cjs"), official_directory(OFFICIAL_VERSION[version]), handler
+    ]
+    return run_client(command, HANDLERS, handler, events, env=environment(version, env), **options)
+
+
+def ours(version, handler, events, env=None, **options):
+    return run_client(
+        [NODES[version], BOOTSTRAP], HANDLERS, handler, events, env=environment(version, env), **options
+    )
+
+
+def is_own_frame(line):
+    """A line of a stack trace that is about the clients, or about Node.js itself."""
+    line = line.strip().lstrip("- ")
+    if not line.startswith(("at ", "/", "file:")):
+        return False
+    return not ("/handlers/node/" in line)
+
+
+def clean(value):
+    if isinstance(value, str):
+        return compare.text(without_own_frames(value))
+    if isinstance(value, list):
+        return [clean(entry) for entry in value if not (isinstance(entry, str) and is_own_frame(entry))]
+    if isinstance(value, dict):
+        return {key: clean(entry) for key, entry in value.items() if not is_own_name(key, entry)}
+    return value
+
+
+def is_own_name(key, value):
+    # Whether the name of a runtime's own error is an enumerable member, too, differs between its versions.
+    return key == "name" and str(value).startswith("Runtime.")
+
+
+def without_own_frames(text):
+    """Of a text with a stack trace, or with the list of files in "Cannot find module"."""
+    return "\n".join(line for line in text.split("\n") if not is_own_frame(line))
+
+
+def clean_line(line):
+    """Logs hold JSON, in part or as a whole: it is compared as a value, the text around it as text."""
+    line = compare.text(line.rstrip("\n"))
+    start = line.find("{")
+    if start >= 0:
+        try:
+            return [line[:start], clean(json.loads(line[start:]))]
+        except ValueError:
+            pass
+    return re.sub(r"(\r|\n) +at [^\r\n]*", lambda match: "" if is_own_frame(match[0]) else match[0], line)
+
+
+def observed(outcome):
+    output = outcome.output
+    # What Node.js itself prints when nobody catches an error ends with its version and begins with a place.
+    crash = re.search(r"(?m)^(node:|file:|/).*:\d+\n", output)
+    if crash:
+        output = output[: crash.start()]
+    return {
+        "answers": compare.answers(outcome, clean),
+        "log": [clean_line(line) for line in output.split("\n")],
+        "frames": [(kind, clean_line(message)) for kind, message in outcome.frames],
+        "status": outcome.status,
+    }
+
+
+def cases():
+    for version in NODES:
+        for handler, events in TABLE + (UNTIL_22 if version < 24 else FROM_24):
+            writes = any(word in handler for word in ("raises", "console", "fatal", "missing", "unhandled", "throws"))
+            for log in LOGS if writes else ("text",):
+                for framed in (False, True) if writes else (False,):
+                    name = "-".join([str(version), handler.replace("/", "_"), log] + ["framed"] * framed)
+                    yield pytest.param(version, handler, events, log, framed, id=name)
+
+
+@pytest.mark.parametrize(("version", "handler", "events", "log", "framed"), list(cases()))
+def test_same_as_official(version, handler, events, log, framed):
+    expected = observed(official(version, handler, events, env=LOGS[log], framed=framed))
+    assert observed(ours(version, handler, events, env=LOGS[log], framed=framed)) == expected
+
+
+@pytest.fixture(params=list(NODES))
+def version(request):
+    return request.param
+
+
+@pytest.mark.parametrize("quirk", ["close", "chunked", "slow"])
+def test_any_server(version, quirk):
+    events = [Event({"n": n, "filler": "x" * (n * 40_000)}) for n in range(4)]
+    if quirk == "slow":
+        events = events[:1]
+    outcome = ours(version, "index.echo", events, quirk=quirk)
+    assert [answer.json() for answer in outcome.answers] == [json.loads(event.body) for event in events]
+    assert outcome.connections == (len(events) + 1 if quirk == "close" else 1)
+
+
+def test_six_megabytes_both_ways(version):
+    event = Event({"filler": "ü" * 3_000_000})
+    outcome = ours(version, "index.echo", [event, Event(1), event])
+    assert [answer.json() for answer in outcome.answers] == [json.loads(event.body), 1, json.loads(event.body)]
+
+
+def test_streaming_is_refused_by_name(version):
+    outcome = ours(version, "streaming.handler", [])
+    answer = outcome.answers[0]
+    assert answer.path.endswith("/init/error")
+    assert answer.json()["errorType"] == "Runtime.StreamingNotSupported"
+    assert "response streaming is not supported yet" in answer.json()["errorMessage"]
+
+
+def test_layers_are_found_by_require(version):
+    paths = ours(version, "index.modules", [Event(1)]).answers[0].json()["paths"]
+    assert paths.startswith("/opt/nodejs/node%d/node_modules:/opt/nodejs/node_modules:/var/runtime" % version)
+    env = {"NODE_PATH": "/mine"}
+    assert ours(version, "index.modules", [Event(1)], env=env).answers[0].json()["paths"] == "/mine"
+
+
+def test_an_error_between_load_and_first_event_ends_the_process(version):
+    outcome = ours(version, "throws_after_load.handler", [Event(1)])
+    assert outcome.status == (129 if version < 24 else 1)
