@@ -1,18 +1,82 @@
 //! AWS Lambda: functions as records in the store, their packages on disk, and the API over both.
 //!
-//! The control plane (this crate's `operations`, `function`, `record`, `package`) decides what a function *is*;
-//! `fleet`, `runtime_api` and `invoke` run it. The two meet in [`function::FunctionConfig`], an immutable snapshot
-//! of one version, and in [`invoker::Invoker`].
+//! The control plane decides what a function *is*; `fleet`, `runtime_api` and `invoke` run it. The two meet in
+//! [`function::FunctionConfig`], an immutable snapshot of one version, and in [`invoker::Invoker`].
+//!
+//! | room | what is in it |
+//! | --- | --- |
+//! | `operations` | one file for each group of operations: check, call the domain, shape the answer |
+//! | `settings` | which values settings may have |
+//! | `functions`, `record`, `keys` | functions in the store |
+//! | `package` | from a zip to a directory that a box can mount |
+//! | `lambda` | what the operations share; from a name to a snapshot |
+//! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
 //!
 //! It is not: asynchronous invokes, versions, aliases, layers, event source mappings, URLs. Those answer with a
 //! clear "not supported" error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/welcome.html>.
 //!
-//! **Invariant:** truth is in the store. What is in memory (the cache of configurations) can be rebuilt from it.
+//! **Invariant:** truth is in the store. What is in memory (the cache of snapshots) is compared with it at each use.
+//! **Invariant:** a change of a function is one transaction, and has a generation of its own.
 
+#[cfg(test)]
+mod api_tests;
+mod error;
 pub mod fleet;
 pub mod function;
+mod functions;
 pub mod invoke;
 pub mod invoker;
+mod keys;
+mod lambda;
+mod name;
+mod operations;
+mod package;
+mod record;
 pub mod runtime_api;
+mod settings;
+
+use std::sync::Arc;
+
+use frontdoor::Service;
+
+pub use error::LambdaError;
+pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
+pub use package::PackageError;
+pub use settings::{RuntimeCheck, host_runtimes};
+
+use operations::{create, invoke as run, read, tags, update};
+
+/// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
+const MAX_UPLOAD_BYTES: usize = 70_167_211;
+
+/// The table of operations.
+#[must_use]
+pub fn service(lambda: Arc<Lambda>) -> Service {
+    Service::new("lambda", lambda)
+        .on("CreateFunction", create::create_function)
+        .on("GetFunction", read::get_function)
+        .on("GetFunctionConfiguration", read::get_function_configuration)
+        .on("UpdateFunctionCode", update::update_function_code)
+        .on("UpdateFunctionConfiguration", update::update_function_configuration)
+        .on("DeleteFunction", update::delete_function)
+        .on("ListFunctions", read::list_functions)
+        .on("Invoke", run::invoke)
+        .on("TagResource", tags::tag_resource)
+        .on("UntagResource", tags::untag_resource)
+        .on("ListTags", tags::list_tags)
+        .on("GetAccountSettings", read::get_account_settings)
+        .body_limit(
+            "CreateFunction",
+            MAX_UPLOAD_BYTES,
+            "Request must be smaller than 70167211 bytes for the CreateFunction operation",
+        )
+        .body_limit(
+            "UpdateFunctionCode",
+            MAX_UPLOAD_BYTES,
+            "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
+        )
+        .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
+        .build()
+}

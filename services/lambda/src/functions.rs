@@ -1,0 +1,331 @@
+//! The functions of the store: created, read, changed, listed and deleted, each in one transaction.
+//!
+//! A change and its new generation are one commit, so who reads a function after the commit has both or neither.
+//! It knows neither requests nor zips nor boxes; it takes what was checked before.
+//!
+//! **Invariant:** for every function there is exactly one row that says which package it uses, and `usage` is the sum
+//! of the functions.
+
+use std::collections::BTreeMap;
+
+use base::{Clock, Timestamp};
+use bytes::Bytes;
+use store::{Store, Tx, TxError, value};
+
+use crate::error::LambdaError;
+use crate::keys::{self, Space, V1};
+use crate::name::Target;
+use crate::package::Digest;
+use crate::record::{CodeRecord, FunctionRecord, Settings, Usage};
+
+/// The tags of a function.
+pub(crate) type Tags = BTreeMap<String, String>;
+
+/// AWS's limit of tags for one resource.
+pub(crate) const MAX_TAGS: usize = 50;
+
+/// What a transaction comes to: the caller's error rolls it back.
+type Outcome<T> = Result<Result<T, LambdaError>, TxError>;
+
+/// One page of a listing.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) functions: Vec<(String, FunctionRecord)>,
+    /// The last name of this page, when there are more.
+    pub(crate) next: Option<String>,
+}
+
+/// The functions in a store. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    store: Store,
+    clock: Clock,
+    /// All uploaded code of an account in a region, in bytes.
+    max_code_bytes: u64,
+}
+
+impl Functions {
+    pub(crate) fn new(store: Store, clock: Clock, max_code_bytes: u64) -> Self {
+        Functions { store, clock, max_code_bytes }
+    }
+
+    /// Creates a function.
+    ///
+    /// # Errors
+    /// `ResourceConflictException` when the name is taken; `CodeStorageExceededException`.
+    pub(crate) async fn create(
+        &self,
+        target: &Target,
+        settings: Settings,
+        code: CodeRecord,
+        tags: Tags,
+    ) -> Result<FunctionRecord, LambdaError> {
+        let (space, name) = (space_of(target), target.name.clone());
+        let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
+        self.run(move |tx| {
+            let key = space.function(&name);
+            if tx.get(&key)?.is_some() {
+                return Ok(Err(LambdaError::Conflict(format!("Function already exist: {name}"))));
+            }
+            let mut usage = read_usage(tx, &space)?;
+            usage.functions += 1;
+            usage.code_bytes += code.size_bytes;
+            usage.last_generation += 1;
+            if usage.code_bytes > max_code_bytes {
+                return Ok(Err(LambdaError::CodeStorage));
+            }
+            let record = FunctionRecord {
+                settings: settings.clone(),
+                code,
+                generation: usage.last_generation,
+                revision_id: mark.revision_id.clone(),
+                modified_at: mark.at,
+            };
+            tx.put(key.build(), value::encode(V1, &record))?;
+            tx.put(space.usage().build(), value::encode(V1, &usage))?;
+            tx.put(space.package_user(&code.digest, &name).build(), value::encode(V1, &()))?;
+            for (tag_key, tag) in &tags {
+                tx.put(space.tag(&name, tag_key).build(), value::encode(V1, tag))?;
+            }
+            Ok(Ok(record))
+        })
+        .await
+    }
+
+    /// The row of a function, as bytes: equal bytes are the same generation.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub(crate) fn row(&self, target: &Target) -> Result<Bytes, LambdaError> {
+        self.store.get(&space_of(target).function(&target.name))?.ok_or_else(|| target.not_found())
+    }
+
+    /// A function.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub(crate) fn get(&self, target: &Target) -> Result<FunctionRecord, LambdaError> {
+        decode(&self.row(target)?)
+    }
+
+    /// Changes a function: `change` gets the stored record and alters settings or code. The record that comes back
+    /// has a new generation, revision id and time.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`, `PreconditionFailedException` when `revision_id` is not the current one,
+    /// `CodeStorageExceededException`, and what `change` refuses; then nothing is changed.
+    pub(crate) async fn change(
+        &self,
+        target: &Target,
+        revision_id: Option<String>,
+        change: impl Fn(&mut FunctionRecord) -> Result<(), LambdaError> + Send + 'static,
+    ) -> Result<FunctionRecord, LambdaError> {
+        let (space, target) = (space_of(target), target.clone());
+        let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
+        self.run(move |tx| {
+            let key = space.function(&target.name);
+            let Some(row) = tx.get(&key)? else { return Ok(Err(target.not_found())) };
+            let mut record: FunctionRecord = value::decode(V1, &row)?;
+            if let Err(error) = check_revision(&record, revision_id.as_deref()) {
+                return Ok(Err(error));
+            }
+            let before = record.code;
+            if let Err(error) = change(&mut record) {
+                return Ok(Err(error));
+            }
+            let mut usage = read_usage(tx, &space)?;
+            usage.last_generation += 1;
+            usage.code_bytes = usage.code_bytes.saturating_sub(before.size_bytes) + record.code.size_bytes;
+            if record.code != before {
+                if usage.code_bytes > max_code_bytes {
+                    return Ok(Err(LambdaError::CodeStorage));
+                }
+                tx.delete(&space.package_user(&before.digest, &target.name))?;
+                tx.put(
+                    space.package_user(&record.code.digest, &target.name).build(),
+                    value::encode(V1, &()),
+                )?;
+            }
+            record.generation = usage.last_generation;
+            record.revision_id.clone_from(&mark.revision_id);
+            record.modified_at = mark.at;
+            tx.put(key.build(), value::encode(V1, &record))?;
+            tx.put(space.usage().build(), value::encode(V1, &usage))?;
+            Ok(Ok(record))
+        })
+        .await
+    }
+
+    /// Deletes a function and its tags. Its logs are not touched.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub(crate) async fn delete(&self, target: &Target) -> Result<FunctionRecord, LambdaError> {
+        let (space, target) = (space_of(target), target.clone());
+        self.run(move |tx| {
+            let key = space.function(&target.name);
+            let Some(row) = tx.get(&key)? else { return Ok(Err(target.not_found())) };
+            let record: FunctionRecord = value::decode(V1, &row)?;
+            let mut usage = read_usage(tx, &space)?;
+            usage.functions = usage.functions.saturating_sub(1);
+            usage.code_bytes = usage.code_bytes.saturating_sub(record.code.size_bytes);
+            // A function of the same name that is created later must not reuse a generation of this one.
+            usage.last_generation += 1;
+            tx.delete(&key)?;
+            tx.delete(&space.package_user(&record.code.digest, &target.name))?;
+            let tags = space.tags(&target.name).range();
+            tx.clear_range(&tags.from, &tags.to)?;
+            tx.put(space.usage().build(), value::encode(V1, &usage))?;
+            Ok(Ok(record))
+        })
+        .await
+    }
+
+    /// Up to `limit` functions by name, after the name `after`.
+    pub(crate) fn list(&self, space: &Space, after: Option<&str>, limit: usize) -> Result<Page, LambdaError> {
+        let mut range = space.functions().range().limit(limit + 1);
+        if let Some(after) = after {
+            // Just above the key of `after`: no other key begins with a whole name's key.
+            range.from = space.function(after).prefix_end();
+        }
+        let mut functions = Vec::new();
+        for (key, row) in self.store.range(range)? {
+            let name = keys::function_name_of(&key).ok_or_else(|| damaged("a function's key"))?;
+            functions.push((name, decode(&row)?));
+        }
+        let next = if functions.len() > limit {
+            functions.truncate(limit);
+            functions.last().map(|(name, _)| name.clone())
+        } else {
+            None
+        };
+        Ok(Page { functions, next })
+    }
+
+    /// Counts of an account in a region.
+    pub(crate) fn usage(&self, space: &Space) -> Result<Usage, LambdaError> {
+        match self.store.get(&space.usage())? {
+            Some(row) => decode(&row),
+            None => Ok(Usage::default()),
+        }
+    }
+
+    /// The tags of a function. It may have none; whether it exists is not looked at.
+    pub(crate) fn tags(&self, target: &Target) -> Result<Tags, LambdaError> {
+        let rows = self.store.range(space_of(target).tags(&target.name).range())?;
+        rows.iter().map(|(key, row)| read_tag(key, row)).collect()
+    }
+
+    /// Adds tags, or replaces their values.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`; `InvalidParameterValueException` when there would be too many.
+    pub(crate) async fn tag(&self, target: &Target, tags: Tags) -> Result<(), LambdaError> {
+        let (space, target) = (space_of(target), target.clone());
+        self.run(move |tx| {
+            if tx.get(&space.function(&target.name))?.is_none() {
+                return Ok(Err(target.not_found()));
+            }
+            for (tag_key, tag) in &tags {
+                tx.put(space.tag(&target.name, tag_key).build(), value::encode(V1, tag))?;
+            }
+            let all = tx.range(space.tags(&target.name).range().limit(MAX_TAGS + 1))?;
+            Ok(if all.len() > MAX_TAGS { Err(too_many_tags()) } else { Ok(()) })
+        })
+        .await
+    }
+
+    /// Removes tags. Keys that are not there are no error.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub(crate) async fn untag(&self, target: &Target, tag_keys: Vec<String>) -> Result<(), LambdaError> {
+        let (space, target) = (space_of(target), target.clone());
+        self.run(move |tx| {
+            if tx.get(&space.function(&target.name))?.is_none() {
+                return Ok(Err(target.not_found()));
+            }
+            for tag_key in &tag_keys {
+                tx.delete(&space.tag(&target.name, tag_key))?;
+            }
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    /// Whether any function of any account uses this package.
+    pub(crate) fn uses(&self, digest: &Digest) -> Result<bool, LambdaError> {
+        Ok(!self.store.range(keys::package_users(digest).range().limit(1))?.is_empty())
+    }
+
+    /// Every package that a function uses, each once. Jumps from package to package.
+    pub(crate) fn used_packages(&self) -> Result<Vec<Digest>, LambdaError> {
+        let mut rest = keys::packages().range().limit(1);
+        let mut digests = Vec::new();
+        while let Some((key, _)) = self.store.range(rest.clone())?.pop() {
+            let digest = keys::digest_of(&key).ok_or_else(|| damaged("a package's key"))?;
+            rest.from = keys::package_users(&digest).prefix_end();
+            digests.push(digest);
+        }
+        Ok(digests)
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut dyn Tx) -> Outcome<T> + Send + 'static,
+    ) -> Result<T, LambdaError> {
+        self.store.transact_with(work).await?
+    }
+
+    /// Made outside the closure, which may run twice and must do the same both times.
+    fn mark(&self) -> Mark {
+        Mark { revision_id: uuid::Uuid::new_v4().to_string(), at: self.clock.now() }
+    }
+}
+
+/// What every change leaves on the record.
+struct Mark {
+    revision_id: String,
+    at: Timestamp,
+}
+
+/// `PreconditionFailedException` unless the revision id is the current one, or none was given.
+pub(crate) fn check_revision(record: &FunctionRecord, revision_id: Option<&str>) -> Result<(), LambdaError> {
+    match revision_id {
+        Some(expected) if expected != record.revision_id => Err(LambdaError::Precondition),
+        _ => Ok(()),
+    }
+}
+
+/// The error for more than [`MAX_TAGS`] tags.
+pub(crate) fn too_many_tags() -> LambdaError {
+    LambdaError::InvalidParameter("Number of tags exceeds function tag limit.".to_owned())
+}
+
+fn space_of(target: &Target) -> Space {
+    Space::new(target.account, &target.region)
+}
+
+fn read_usage(tx: &dyn Tx, space: &Space) -> Result<Usage, TxError> {
+    match tx.get(&space.usage())? {
+        Some(row) => Ok(value::decode(V1, &row)?),
+        None => Ok(Usage::default()),
+    }
+}
+
+fn read_tag(key: &[u8], row: &[u8]) -> Result<(String, String), LambdaError> {
+    let key = keys::tag_key_of(key).ok_or_else(|| damaged("a tag's key"))?;
+    Ok((key, decode(row)?))
+}
+
+pub(crate) fn decode<T: serde::de::DeserializeOwned>(row: &[u8]) -> Result<T, LambdaError> {
+    value::decode(V1, row).map_err(|error| LambdaError::Internal(format!("store: {error}")))
+}
+
+fn damaged(what: &str) -> LambdaError {
+    LambdaError::Internal(format!("store: {what} cannot be read"))
+}
+
+#[cfg(test)]
+#[path = "functions_tests.rs"]
+mod tests;

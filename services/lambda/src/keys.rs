@@ -1,0 +1,121 @@
+//! Where Lambda's rows lie in the store. Every key begins with the element `lambda`.
+//!
+//! | key after `lambda` | value | what it is |
+//! | --- | --- | --- |
+//! | account, region, `fn`, name | [`FunctionRecord`](crate::record::FunctionRecord), version 1 | a function |
+//! | account, region, `tag`, name, tag key | text, version 1 | one tag of a function |
+//! | account, region, `usage` | [`Usage`](crate::record::Usage), version 1 | counts, and the last generation |
+//! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code is this package |
+//!
+//! Tags have rows of their own, because 50 of them can be larger than a value may be. The last row turns the
+//! relation round, so that an unreferenced package is found without reading every function; it is written and
+//! removed in the transaction that changes the function.
+
+use base::{AccountId, Region};
+use store::{Key, KeyReader};
+
+use crate::package::Digest;
+
+/// The schema version of every value of this crate.
+pub(crate) const V1: u8 = 1;
+
+/// One account in one region.
+#[derive(Clone, Debug)]
+pub(crate) struct Space {
+    account: AccountId,
+    region: Region,
+}
+
+impl Space {
+    pub(crate) fn new(account: AccountId, region: &Region) -> Self {
+        Space { account, region: region.clone() }
+    }
+
+    fn key(&self) -> Key {
+        Key::new("lambda").str(self.account.to_string()).str(self.region.as_str())
+    }
+
+    pub(crate) fn functions(&self) -> Key {
+        self.key().str("fn")
+    }
+
+    pub(crate) fn function(&self, name: &str) -> Key {
+        self.functions().str(name)
+    }
+
+    pub(crate) fn tags(&self, name: &str) -> Key {
+        self.key().str("tag").str(name)
+    }
+
+    pub(crate) fn tag(&self, name: &str, tag_key: &str) -> Key {
+        self.tags(name).str(tag_key)
+    }
+
+    pub(crate) fn usage(&self) -> Key {
+        self.key().str("usage")
+    }
+
+    pub(crate) fn package_user(&self, digest: &Digest, name: &str) -> Key {
+        package_users(digest).str(self.account.to_string()).str(self.region.as_str()).str(name)
+    }
+}
+
+/// All uses of all packages.
+pub(crate) fn packages() -> Key {
+    Key::new("lambda").str("package")
+}
+
+/// All uses of one package.
+pub(crate) fn package_users(digest: &Digest) -> Key {
+    packages().bytes(digest.as_bytes())
+}
+
+/// The tag key at the end of a [`Space::tag`] key.
+pub(crate) fn tag_key_of(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..5 {
+        reader.str().ok()?;
+    }
+    reader.str().ok()
+}
+
+/// The name at the end of a [`Space::function`] key.
+pub(crate) fn function_name_of(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..4 {
+        reader.str().ok()?;
+    }
+    reader.str().ok()
+}
+
+/// The package of a [`Space::package_user`] key.
+pub(crate) fn digest_of(key: &[u8]) -> Option<Digest> {
+    let mut reader = KeyReader::new(key);
+    reader.str().ok()?;
+    reader.str().ok()?;
+    Digest::from_slice(&reader.bytes().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_back() {
+        let space = Space::new(AccountId::DEFAULT, &Region::default());
+        assert_eq!(tag_key_of(&space.tag("hello", "team:name")).unwrap(), "team:name");
+        let digest = Digest::of(b"zip");
+        assert_eq!(digest_of(&space.package_user(&digest, "hello")).unwrap(), digest);
+    }
+
+    #[test]
+    fn accounts_and_regions_do_not_touch() {
+        let one = Space::new(AccountId::DEFAULT, &"us-east-1".parse().unwrap());
+        let other = Space::new(AccountId::DEFAULT, &"us-east-2".parse().unwrap());
+        let range = one.functions().range();
+        let inside = |key: Key| range.from.as_slice() <= &*key && &*key < range.to.as_slice();
+        assert!(inside(one.function("a")));
+        assert!(!inside(other.function("a")));
+        assert!(!inside(one.tag("a", "b")));
+    }
+}

@@ -1,0 +1,176 @@
+//! The service's state: what the operations share, and the way from a name to what is run.
+//!
+//! The configurations kept here are a cache, and its key is the truth itself: each invoke reads the function's row
+//! from the store, and takes the snapshot that was made from equal bytes, or makes one. There is nothing to
+//! invalidate, so no invoke can see an older function than the store has.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use base::Clock;
+use bytes::Bytes;
+use store::{BlobId, BlobStore, Store};
+
+use crate::error::LambdaError;
+use crate::function::FunctionConfig;
+use crate::functions::{Functions, decode};
+use crate::invoker::Invoker;
+use crate::name::Target;
+use crate::package::{Digest, PackageError, Packages};
+use crate::record::FunctionRecord;
+use crate::settings::RuntimeCheck;
+
+/// More snapshots than this are not kept; the cache then starts anew.
+const MAX_SNAPSHOTS: usize = 10_000;
+/// How often unused packages are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Where the zip of a package can be fetched, by the package's SHA-256 in hexadecimal.
+pub type CodeUrl = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The limits of an account in a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountLimits {
+    /// Invokes at one time.
+    pub concurrent_executions: u32,
+    /// All uploaded zips together, in bytes.
+    pub code_bytes: u64,
+}
+
+impl Default for AccountLimits {
+    /// AWS's: 1,000 invokes, 75 GiB.
+    fn default() -> Self {
+        AccountLimits { concurrent_executions: 1000, code_bytes: 80_530_636_800 }
+    }
+}
+
+/// What the service is made from.
+pub struct LambdaDeps {
+    /// Functions and tags.
+    pub store: Store,
+    /// Uploaded zips.
+    pub blobs: BlobStore,
+    /// What runs functions: the [`Fleet`](crate::fleet::Fleet).
+    pub invoker: Arc<dyn Invoker>,
+    /// The platform's time.
+    pub clock: Clock,
+    /// Packages are unpacked in `packages` below it.
+    pub data_dir: PathBuf,
+    /// Which runtimes this host can run: [`host_runtimes`](crate::host_runtimes).
+    pub runtimes: RuntimeCheck,
+    /// The limits that GetAccountSettings shows.
+    pub limits: AccountLimits,
+    /// What GetFunction gives as `Code.Location`; without it the member is left out.
+    pub code_url: Option<CodeUrl>,
+}
+
+/// The Lambda service. Shared as `Arc<Lambda>`.
+pub struct Lambda {
+    pub(crate) functions: Functions,
+    pub(crate) packages: Packages,
+    pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) runtimes: RuntimeCheck,
+    pub(crate) limits: AccountLimits,
+    pub(crate) code_url: Option<CodeUrl>,
+    snapshots: RwLock<HashMap<String, Snapshot>>,
+}
+
+struct Snapshot {
+    row: Bytes,
+    function: Arc<FunctionConfig>,
+}
+
+impl Lambda {
+    /// Opens the service over its store and data directory.
+    ///
+    /// # Errors
+    /// When the directory for packages cannot be used.
+    pub fn new(deps: LambdaDeps) -> Result<Arc<Lambda>, PackageError> {
+        Ok(Arc::new(Lambda {
+            functions: Functions::new(deps.store, deps.clock, deps.limits.code_bytes),
+            packages: Packages::open(&deps.data_dir, deps.blobs)?,
+            invoker: deps.invoker,
+            runtimes: deps.runtimes,
+            limits: deps.limits,
+            code_url: deps.code_url,
+            snapshots: RwLock::default(),
+        }))
+    }
+
+    /// The function as the store has it now, its package on disk.
+    ///
+    /// # Errors
+    /// `ResourceNotFoundException`.
+    pub(crate) async fn resolve(&self, target: &Target) -> Result<Arc<FunctionConfig>, LambdaError> {
+        let row = self.functions.row(target)?;
+        let arn = target.arn();
+        if let Some(known) = self.known(&arn, &row) {
+            return Ok(known);
+        }
+        let record: FunctionRecord = decode(&row)?;
+        let unpacked_dir = self.packages.ensure(&record.code.digest).await?;
+        let function = Arc::new(record.snapshot(target.account, &target.region, &target.name, unpacked_dir));
+        let mut snapshots = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);
+        if snapshots.len() >= MAX_SNAPSHOTS {
+            snapshots.clear();
+        }
+        snapshots.insert(arn, Snapshot { row, function: Arc::clone(&function) });
+        Ok(function)
+    }
+
+    fn known(&self, arn: &str, row: &Bytes) -> Option<Arc<FunctionConfig>> {
+        let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
+        snapshots.get(arn).filter(|known| known.row == *row).map(|known| Arc::clone(&known.function))
+    }
+
+    /// Frees the snapshot of a function that is deleted.
+    pub(crate) fn forget(&self, target: &Target) {
+        self.snapshots.write().unwrap_or_else(PoisonError::into_inner).remove(&target.arn());
+    }
+
+    /// The zips that functions use: what a sweep of the blob store must keep.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn live_blobs(&self) -> Result<Vec<BlobId>, LambdaError> {
+        Ok(self.functions.used_packages()?.iter().map(|digest| BlobId(*digest.as_bytes())).collect())
+    }
+
+    /// The file of a package's zip, for who serves [`CodeUrl`]s; `None` when no function uses such a package.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn zip_path(&self, sha256_hex: &str) -> Result<Option<PathBuf>, LambdaError> {
+        let Some(digest) = Digest::from_hex(sha256_hex) else { return Ok(None) };
+        Ok(if self.functions.uses(&digest)? { Some(self.packages.zip_path(&digest)) } else { None })
+    }
+
+    /// Removes the directories of packages that no function uses any more: at once those that this process never
+    /// touched, the others after a while. Returns how many. Blocks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn sweep_packages(&self, now: Instant) -> Result<usize, LambdaError> {
+        self.packages.sweep(now, |digest| self.functions.uses(digest))
+    }
+
+    /// Sweeps packages now and every ten minutes, for as long as the service is used elsewhere. To be spawned.
+    pub async fn run_sweeper(self: Arc<Self>) {
+        let weak = Arc::downgrade(&self);
+        drop(self);
+        // Real time, not the clock: what matters is how long a running box may still need its files.
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            let Some(lambda) = weak.upgrade() else { return };
+            match tokio::task::spawn_blocking(move || lambda.sweep_packages(Instant::now())).await {
+                Ok(Ok(0)) => {}
+                Ok(Ok(removed)) => tracing::info!(removed, "unused packages removed"),
+                Ok(Err(error)) => tracing::warn!(%error, "unused packages cannot be looked for"),
+                Err(error) => tracing::error!(%error, "the sweep of packages stopped"),
+            }
+        }
+    }
+}

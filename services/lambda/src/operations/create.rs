@@ -1,0 +1,169 @@
+//! CreateFunction.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html>.
+
+// Member names are the model's.
+#![allow(missing_docs)]
+
+use std::sync::Arc;
+
+use frontdoor::Call;
+use serde::Deserialize;
+
+use super::code::{Source, architecture};
+use super::shapes::{
+    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, TracingConfig,
+};
+use super::target;
+use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
+use crate::Lambda;
+use crate::error::LambdaError;
+use crate::function::Architecture;
+use crate::functions::Tags;
+use crate::name::{LATEST, Target};
+use crate::operations::tags::check_tags;
+use crate::record::{CodeRecord, Settings};
+use crate::settings::{Changes, check_runtime};
+
+const OPERATION: &str = "CreateFunction";
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct CreateFunctionRequest {
+    function_name: String,
+    runtime: Option<String>,
+    role: String,
+    handler: Option<String>,
+    code: FunctionCode,
+    description: Option<String>,
+    timeout: Option<i64>,
+    memory_size: Option<i64>,
+    publish: Option<bool>,
+    vpc_config: Option<VpcConfig>,
+    package_type: Option<String>,
+    dead_letter_config: Option<DeadLetterConfig>,
+    environment: Option<Environment>,
+    #[serde(rename = "KMSKeyArn")]
+    kms_key_arn: Option<String>,
+    tracing_config: Option<TracingConfig>,
+    tags: Option<Tags>,
+    layers: Option<Vec<String>>,
+    file_system_configs: Option<Vec<FileSystemConfig>>,
+    image_config: Option<ImageConfig>,
+    architectures: Option<Vec<String>>,
+    ephemeral_storage: Option<EphemeralStorage>,
+    snap_start: Option<SnapStart>,
+    logging_config: Option<LoggingConfig>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct FunctionCode {
+    zip_file: Option<wire::Blob>,
+    #[serde(rename = "S3Bucket")]
+    s3_bucket: Option<String>,
+    #[serde(rename = "S3Key")]
+    s3_key: Option<String>,
+    #[serde(rename = "S3ObjectVersion")]
+    s3_object_version: Option<String>,
+    image_uri: Option<String>,
+}
+
+/// Creates a function, ready to be invoked when the answer leaves.
+pub(crate) async fn create_function(
+    lambda: Arc<Lambda>,
+    call: Call,
+    mut request: CreateFunctionRequest,
+) -> Result<FunctionConfiguration, LambdaError> {
+    let target = new_target(&call, &request.function_name)?;
+    refuse(&request)?;
+    let settings = checked_settings(&lambda, &target, &mut request).await?;
+    let tags = request.tags.unwrap_or_default();
+    check_tags(&tags)?;
+    if lambda.functions.row(&target).is_ok() {
+        return Err(LambdaError::Conflict(format!("Function already exist: {}", target.name)));
+    }
+    let code = request.code;
+    let zip = Source {
+        operation: OPERATION,
+        zip_file: code.zip_file,
+        s3_bucket: code.s3_bucket.as_deref(),
+        s3_key: code.s3_key.as_deref(),
+        s3_object_version: code.s3_object_version.as_deref(),
+        image_uri: code.image_uri.as_deref(),
+    }
+    .zip()?;
+    let package = lambda.packages.add(zip).await?;
+    let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
+    let record = lambda.functions.create(&target, settings, code, tags).await?;
+    tracing::info!(function = %target.arn(), generation = record.generation, "function created");
+    Ok(FunctionConfiguration::of(&target, &record, Shown::Creating))
+}
+
+/// The target without its qualifier: what is created is `$LATEST`.
+fn new_target(call: &Call, function_name: &str) -> Result<Target, LambdaError> {
+    let mut target = target(call, OPERATION, function_name, None)?;
+    if target.qualifier.as_deref().is_some_and(|qualifier| qualifier != LATEST) {
+        return Err(LambdaError::InvalidParameter(
+            "A function is created without a version or alias: leave the qualifier out of FunctionName."
+                .to_owned(),
+        ));
+    }
+    target.qualifier = None;
+    Ok(target)
+}
+
+fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
+    let unsupported = |parameter, why: &str| {
+        Err(LambdaError::Unsupported { parameter, operation: OPERATION, why: why.to_owned() })
+    };
+    if request.package_type.as_deref() == Some("Image") {
+        return unsupported("PackageType=Image", "functions come from .zip packages only");
+    }
+    if request.publish == Some(true) {
+        return unsupported("Publish=true", "there are no versions but $LATEST");
+    }
+    Wishes {
+        vpc: request.vpc_config.as_ref(),
+        dead_letter: request.dead_letter_config.as_ref(),
+        kms_key_arn: request.kms_key_arn.as_deref(),
+        layers: request.layers.as_deref(),
+        file_systems: request.file_system_configs.as_deref(),
+        image: request.image_config.as_ref(),
+        snap_start: request.snap_start.as_ref(),
+        tracing_mode: request.tracing_config.as_ref().and_then(|config| config.mode.as_deref()),
+    }
+    .refuse(OPERATION)
+}
+
+/// Takes the settings out of the request, and checks them.
+async fn checked_settings(
+    lambda: &Lambda,
+    target: &Target,
+    request: &mut CreateFunctionRequest,
+) -> Result<Settings, LambdaError> {
+    let (Some(runtime), Some(handler)) = (request.runtime.take(), request.handler.take()) else {
+        return Err(LambdaError::InvalidParameter(
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+                .to_owned(),
+        ));
+    };
+    let architecture =
+        architecture(OPERATION, request.architectures.as_deref())?.unwrap_or(Architecture::host());
+    let changes = Changes {
+        runtime: Some(runtime.clone()),
+        handler: Some(handler),
+        role: Some(std::mem::take(&mut request.role)),
+        description: request.description.take(),
+        timeout_s: request.timeout,
+        memory_mib: request.memory_size,
+        tmp_mib: request.ephemeral_storage.as_ref().map(|storage| storage.size),
+        environment: request.environment.take().map(|environment| environment.variables.unwrap_or_default()),
+        logging: request.logging_config.take().map(LoggingConfig::changes),
+    };
+    changes.check(target.account)?;
+    check_runtime(&runtime, &lambda.runtimes).await?;
+    let mut settings = Settings::defaults(architecture);
+    changes.apply(&mut settings)?;
+    Ok(settings)
+}

@@ -1,0 +1,170 @@
+//! Members that the API knows and this platform does not yet: taken when they ask for nothing, refused by name
+//! when they ask for something.
+//!
+//! Tools send some of them always, with a value that means "none": an empty list of subnets, an empty key ARN. A
+//! member that is not even here is refused by the front door.
+
+// Member names are the model's.
+#![allow(missing_docs)]
+
+use serde::Deserialize;
+
+use crate::error::LambdaError;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct VpcConfig {
+    subnet_ids: Option<Vec<String>>,
+    security_group_ids: Option<Vec<String>>,
+    ipv6_allowed_for_dual_stack: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeadLetterConfig {
+    target_arn: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct FileSystemConfig {
+    #[allow(dead_code)] // decoded so that the refusal is ours, with its reason
+    arn: Option<String>,
+    #[allow(dead_code)]
+    local_mount_path: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct ImageConfig {
+    entry_point: Option<Vec<String>>,
+    command: Option<Vec<String>>,
+    working_directory: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SnapStart {
+    apply_on: Option<String>,
+}
+
+/// Those members of a request that the configuration operations share.
+#[derive(Default)]
+pub(crate) struct Wishes<'a> {
+    pub(crate) vpc: Option<&'a VpcConfig>,
+    pub(crate) dead_letter: Option<&'a DeadLetterConfig>,
+    pub(crate) kms_key_arn: Option<&'a str>,
+    pub(crate) layers: Option<&'a [String]>,
+    pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
+    pub(crate) image: Option<&'a ImageConfig>,
+    pub(crate) snap_start: Option<&'a SnapStart>,
+    pub(crate) tracing_mode: Option<&'a str>,
+}
+
+impl Wishes<'_> {
+    /// # Errors
+    /// The first member that asks for something.
+    pub(crate) fn refuse(&self, operation: &'static str) -> Result<(), LambdaError> {
+        let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|list| !list.is_empty());
+        let text = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+        let asked = [
+            (
+                self.vpc.is_some_and(|vpc| {
+                    some(&vpc.subnet_ids)
+                        || some(&vpc.security_group_ids)
+                        || vpc.ipv6_allowed_for_dual_stack == Some(true)
+                }),
+                "VpcConfig",
+                "functions run outside of any VPC",
+            ),
+            (
+                self.dead_letter.is_some_and(|config| text(config.target_arn.as_deref())),
+                "DeadLetterConfig",
+                "there are no asynchronous invokes whose events could be kept",
+            ),
+            (
+                text(self.kms_key_arn),
+                "KMSKeyArn",
+                "environment variables are not encrypted with a key of yours",
+            ),
+            (
+                self.layers.is_some_and(|layers| !layers.is_empty()),
+                "Layers",
+                "put the content into the package",
+            ),
+            (
+                self.file_systems.is_some_and(|systems| !systems.is_empty()),
+                "FileSystemConfigs",
+                "only /tmp can be written to",
+            ),
+            (
+                self.image.is_some_and(|image| {
+                    some(&image.entry_point)
+                        || some(&image.command)
+                        || text(image.working_directory.as_deref())
+                }),
+                "ImageConfig",
+                "functions come from .zip packages only",
+            ),
+            (
+                self.snap_start.is_some_and(|snap| snap.apply_on.as_deref().is_some_and(|on| on != "None")),
+                "SnapStart=PublishedVersions",
+                "ApplyOn may be None",
+            ),
+            (
+                self.tracing_mode.is_some_and(|mode| mode != "PassThrough"),
+                "TracingConfig.Mode=Active",
+                "nothing records traces; PassThrough is taken",
+            ),
+        ];
+        match asked.into_iter().find(|(asked, ..)| *asked) {
+            Some((_, parameter, why)) => {
+                Err(LambdaError::Unsupported { parameter, operation, why: why.to_owned() })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asks_for_nothing_is_taken() {
+        let vpc = VpcConfig {
+            subnet_ids: Some(vec![]),
+            security_group_ids: Some(vec![]),
+            ipv6_allowed_for_dual_stack: Some(false),
+        };
+        let snap_start = SnapStart { apply_on: Some("None".to_owned()) };
+        let wishes = Wishes {
+            vpc: Some(&vpc),
+            dead_letter: Some(&DeadLetterConfig::default()),
+            kms_key_arn: Some(""),
+            layers: Some(&[]),
+            file_systems: Some(&[]),
+            image: Some(&ImageConfig::default()),
+            snap_start: Some(&snap_start),
+            tracing_mode: Some("PassThrough"),
+        };
+        assert!(wishes.refuse("CreateFunction").is_ok());
+    }
+
+    #[test]
+    fn what_asks_for_something_is_named() {
+        let vpc = VpcConfig { subnet_ids: Some(vec!["subnet-1".to_owned()]), ..VpcConfig::default() };
+        let wishes = Wishes { vpc: Some(&vpc), ..Wishes::default() };
+        assert_eq!(
+            wishes.refuse("CreateFunction").unwrap_err().to_string(),
+            "parameter VpcConfig of operation CreateFunction is not supported yet: functions run outside of any VPC"
+        );
+        let layers = ["arn:aws:lambda:us-east-1:000000000000:layer:l:1".to_owned()];
+        let wishes = Wishes { layers: Some(&layers), ..Wishes::default() };
+        assert!(wishes.refuse("CreateFunction").unwrap_err().to_string().contains("parameter Layers of"));
+        let wishes = Wishes { tracing_mode: Some("Active"), ..Wishes::default() };
+        assert!(
+            wishes.refuse("CreateFunction").unwrap_err().to_string().contains("TracingConfig.Mode=Active")
+        );
+    }
+}

@@ -1,0 +1,203 @@
+//! UpdateFunctionCode, UpdateFunctionConfiguration and DeleteFunction.
+//!
+//! Each is one transaction, and after it the environments of the older generation are let go. An invoke reads the
+//! function after it came in, so none that starts after the answer sees what was before.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionCode.html>,
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html>,
+//! <https://docs.aws.amazon.com/lambda/latest/api/API_DeleteFunction.html>.
+
+// Member names are the model's.
+#![allow(missing_docs)]
+
+use std::sync::Arc;
+
+use frontdoor::Call;
+use serde::{Deserialize, Serialize};
+
+use super::code::{Source, architecture};
+use super::shapes::{
+    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, TracingConfig,
+};
+use super::target;
+use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
+use crate::Lambda;
+use crate::error::LambdaError;
+use crate::functions::check_revision;
+use crate::name::{LATEST, Target};
+use crate::record::{CodeRecord, FunctionRecord};
+use crate::settings::{Changes, check_runtime};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UpdateFunctionCodeRequest {
+    function_name: String,
+    zip_file: Option<wire::Blob>,
+    #[serde(rename = "S3Bucket")]
+    s3_bucket: Option<String>,
+    #[serde(rename = "S3Key")]
+    s3_key: Option<String>,
+    #[serde(rename = "S3ObjectVersion")]
+    s3_object_version: Option<String>,
+    image_uri: Option<String>,
+    architectures: Option<Vec<String>>,
+    publish: Option<bool>,
+    dry_run: Option<bool>,
+    revision_id: Option<String>,
+}
+
+/// Replaces a function's code.
+pub(crate) async fn update_function_code(
+    lambda: Arc<Lambda>,
+    call: Call,
+    request: UpdateFunctionCodeRequest,
+) -> Result<FunctionConfiguration, LambdaError> {
+    const OPERATION: &str = "UpdateFunctionCode";
+    let target = target(&call, OPERATION, &request.function_name, None)?;
+    target.latest()?;
+    let stored = lambda.functions.get(&target)?;
+    check_revision(&stored, request.revision_id.as_deref())?;
+    if request.publish == Some(true) {
+        return Err(LambdaError::Unsupported {
+            parameter: "Publish=true",
+            operation: OPERATION,
+            why: "there are no versions but $LATEST".to_owned(),
+        });
+    }
+    let architecture = architecture(OPERATION, request.architectures.as_deref())?;
+    let zip = Source {
+        operation: OPERATION,
+        zip_file: request.zip_file,
+        s3_bucket: request.s3_bucket.as_deref(),
+        s3_key: request.s3_key.as_deref(),
+        s3_object_version: request.s3_object_version.as_deref(),
+        image_uri: request.image_uri.as_deref(),
+    }
+    .zip()?;
+    if request.dry_run == Some(true) {
+        let size_bytes = zip.len() as u64;
+        let code = CodeRecord { digest: lambda.packages.check(zip).await?, size_bytes };
+        return Ok(FunctionConfiguration::of(&target, &FunctionRecord { code, ..stored }, Shown::Settled));
+    }
+    let package = lambda.packages.add(zip).await?;
+    let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
+    let change = move |record: &mut FunctionRecord| {
+        record.code = code;
+        record.settings.architecture = architecture.unwrap_or(record.settings.architecture);
+        Ok(())
+    };
+    let record = lambda.functions.change(&target, request.revision_id, change).await?;
+    Ok(changed(&lambda, &target, &record, OPERATION))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct UpdateFunctionConfigurationRequest {
+    function_name: String,
+    role: Option<String>,
+    handler: Option<String>,
+    description: Option<String>,
+    timeout: Option<i64>,
+    memory_size: Option<i64>,
+    vpc_config: Option<VpcConfig>,
+    environment: Option<Environment>,
+    runtime: Option<String>,
+    dead_letter_config: Option<DeadLetterConfig>,
+    #[serde(rename = "KMSKeyArn")]
+    kms_key_arn: Option<String>,
+    tracing_config: Option<TracingConfig>,
+    revision_id: Option<String>,
+    layers: Option<Vec<String>>,
+    file_system_configs: Option<Vec<FileSystemConfig>>,
+    image_config: Option<ImageConfig>,
+    ephemeral_storage: Option<EphemeralStorage>,
+    snap_start: Option<SnapStart>,
+    logging_config: Option<LoggingConfig>,
+}
+
+/// Changes a function's settings. What the request does not name stays.
+pub(crate) async fn update_function_configuration(
+    lambda: Arc<Lambda>,
+    call: Call,
+    request: UpdateFunctionConfigurationRequest,
+) -> Result<FunctionConfiguration, LambdaError> {
+    const OPERATION: &str = "UpdateFunctionConfiguration";
+    let target = target(&call, OPERATION, &request.function_name, None)?;
+    target.latest()?;
+    check_revision(&lambda.functions.get(&target)?, request.revision_id.as_deref())?;
+    Wishes {
+        vpc: request.vpc_config.as_ref(),
+        dead_letter: request.dead_letter_config.as_ref(),
+        kms_key_arn: request.kms_key_arn.as_deref(),
+        layers: request.layers.as_deref(),
+        file_systems: request.file_system_configs.as_deref(),
+        image: request.image_config.as_ref(),
+        snap_start: request.snap_start.as_ref(),
+        tracing_mode: request.tracing_config.as_ref().and_then(|config| config.mode.as_deref()),
+    }
+    .refuse(OPERATION)?;
+    let changes = Changes {
+        runtime: request.runtime,
+        handler: request.handler,
+        role: request.role,
+        description: request.description,
+        timeout_s: request.timeout,
+        memory_mib: request.memory_size,
+        tmp_mib: request.ephemeral_storage.map(|storage| storage.size),
+        environment: request.environment.map(|environment| environment.variables.unwrap_or_default()),
+        logging: request.logging_config.map(LoggingConfig::changes),
+    };
+    changes.check(target.account)?;
+    if let Some(runtime) = &changes.runtime {
+        check_runtime(runtime, &lambda.runtimes).await?;
+    }
+    let change = move |record: &mut FunctionRecord| changes.apply(&mut record.settings);
+    let record = lambda.functions.change(&target, request.revision_id, change).await?;
+    Ok(changed(&lambda, &target, &record, OPERATION))
+}
+
+fn changed(
+    lambda: &Lambda,
+    target: &Target,
+    record: &FunctionRecord,
+    operation: &str,
+) -> FunctionConfiguration {
+    lambda.invoker.retire(&target.arn(), record.generation);
+    tracing::info!(function = %target.arn(), generation = record.generation, operation, "function changed");
+    FunctionConfiguration::of(target, record, Shown::Updating)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeleteFunctionRequest {
+    function_name: String,
+    qualifier: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeleteFunctionResponse {
+    /// The HTTP status: the model binds it.
+    status_code: i32,
+}
+
+/// Deletes a function. Its log group stays, as with AWS.
+pub(crate) async fn delete_function(
+    lambda: Arc<Lambda>,
+    call: Call,
+    request: DeleteFunctionRequest,
+) -> Result<DeleteFunctionResponse, LambdaError> {
+    let target = target(&call, "DeleteFunction", &request.function_name, request.qualifier.as_deref())?;
+    if target.qualifier.as_deref() == Some(LATEST) {
+        lambda.functions.row(&target)?;
+        return Err(LambdaError::InvalidParameter(
+            "$LATEST version cannot be deleted without deleting the function.".to_owned(),
+        ));
+    }
+    target.latest()?;
+    let record = lambda.functions.delete(&target).await?;
+    lambda.forget(&target);
+    lambda.invoker.retire(&target.arn(), record.generation + 1);
+    tracing::info!(function = %target.arn(), "function deleted");
+    Ok(DeleteFunctionResponse { status_code: 204 })
+}

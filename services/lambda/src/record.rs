@@ -1,0 +1,115 @@
+//! A function as it is stored: its settings, its code, and the marks of its last change.
+//!
+//! It is not what runs ([`crate::function::FunctionConfig`] is made from it) and not what the API shows
+//! (`operations::shapes`). Values are written with schema version 1; a change of these structs is a new version.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::{AccountId, Region, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::function::{Architecture, CodeLocation, FunctionConfig, LogFormat, TracingMode};
+use crate::name::{LATEST, function_arn};
+use crate::package::Digest;
+
+/// The `$LATEST` version of a function. Its account, region and name are in its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FunctionRecord {
+    pub(crate) settings: Settings,
+    pub(crate) code: CodeRecord,
+    /// Grows with every change, within the account and region; never used twice.
+    pub(crate) generation: u64,
+    /// A random UUID, new with every change.
+    pub(crate) revision_id: String,
+    pub(crate) modified_at: Timestamp,
+}
+
+/// The uploaded zip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CodeRecord {
+    pub(crate) digest: Digest,
+    pub(crate) size_bytes: u64,
+}
+
+/// What UpdateFunctionConfiguration can change, and the architecture, which UpdateFunctionCode can.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) runtime: String,
+    pub(crate) handler: String,
+    pub(crate) role: String,
+    pub(crate) description: String,
+    pub(crate) timeout_s: u32,
+    pub(crate) memory_mib: u32,
+    pub(crate) tmp_mib: u32,
+    /// `None` when the function never had any: the API then shows no `Environment`.
+    pub(crate) environment: Option<BTreeMap<String, String>>,
+    pub(crate) architecture: Architecture,
+    pub(crate) logging: Logging,
+    pub(crate) tracing: TracingMode,
+}
+
+/// `LoggingConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Logging {
+    pub(crate) format: LogFormat,
+    /// Only with JSON.
+    pub(crate) application_level: Option<String>,
+    /// Only with JSON.
+    pub(crate) system_level: Option<String>,
+    /// `None`: `/aws/lambda/<name>`.
+    pub(crate) group: Option<String>,
+}
+
+impl Logging {
+    pub(crate) fn group_of(&self, function_name: &str) -> String {
+        self.group.clone().unwrap_or_else(|| format!("/aws/lambda/{function_name}"))
+    }
+}
+
+/// Counts of an account in a region, and the last generation it gave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub(crate) last_generation: u64,
+    pub(crate) functions: u64,
+    pub(crate) code_bytes: u64,
+}
+
+impl FunctionRecord {
+    /// The snapshot to run, with the code at `unpacked_dir`.
+    pub(crate) fn snapshot(
+        &self,
+        account: AccountId,
+        region: &Region,
+        name: &str,
+        unpacked_dir: PathBuf,
+    ) -> FunctionConfig {
+        let settings = &self.settings;
+        FunctionConfig {
+            arn: function_arn(account, region, name),
+            name: name.to_owned(),
+            account,
+            region: region.clone(),
+            version: LATEST.to_owned(),
+            generation: self.generation,
+            runtime: Some(settings.runtime.clone()),
+            handler: Some(settings.handler.clone()),
+            role: settings.role.clone(),
+            memory_mib: settings.memory_mib,
+            timeout_s: settings.timeout_s,
+            tmp_mib: settings.tmp_mib,
+            environment: settings.environment.clone().unwrap_or_default(),
+            code: CodeLocation {
+                sha256_base64: self.code.digest.base64(),
+                unpacked_dir,
+                size_bytes: self.code.size_bytes,
+            },
+            architecture: settings.architecture,
+            log_group: settings.logging.group_of(name),
+            log_format: settings.logging.format,
+            application_log_level: settings.logging.application_level.clone(),
+            system_log_level: settings.logging.system_level.clone(),
+            tracing_mode: settings.tracing,
+        }
+    }
+}
