@@ -142,10 +142,11 @@ fn header(name: &str, parts: &Parts, out: &mut Vec<u8>) {
         trimmed(value.as_bytes(), out);
     }
     // HTTP/2 has no Host header; `:authority` stands for it.
-    if first && name == "host" {
-        if let Some(authority) = parts.uri.authority() {
-            out.extend_from_slice(authority.as_str().as_bytes());
-        }
+    if first
+        && name == "host"
+        && let Some(authority) = parts.uri.authority()
+    {
+        out.extend_from_slice(authority.as_str().as_bytes());
     }
     out.push(b'\n');
 }

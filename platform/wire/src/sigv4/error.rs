@@ -78,10 +78,12 @@ impl AuthError {
             AuthError::Incomplete(text) | AuthError::Expired(text) | AuthError::NotYetCurrent(text) => {
                 text.clone()
             }
-            AuthError::Mismatch { .. } => "The request signature we calculated does not match the signature you \
+            AuthError::Mismatch { .. } => {
+                "The request signature we calculated does not match the signature you \
                  provided. Check your AWS Secret Access Key and signing method. Consult the service \
                  documentation for details."
-                .to_owned(),
+                    .to_owned()
+            }
             AuthError::UnknownKey => "The security token included in the request is invalid.".to_owned(),
             AuthError::ExpiredToken => "The security token included in the request is expired".to_owned(),
         }

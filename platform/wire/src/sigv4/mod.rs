@@ -11,6 +11,7 @@ mod canonical;
 mod error;
 mod keys;
 mod parse;
+mod sign;
 mod time;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use subtle::ConstantTimeEq;
 
 pub use error::{AuthError, Dialect};
 pub use keys::SigningKeys;
+pub use sign::{Signer, sign};
 
 /// How far a request's date may be from now, either way, in minutes.
 const ALLOWED_SKEW_MIN: i64 = 15;

@@ -132,7 +132,8 @@ fn what_was_touched_does_not_verify() {
         mismatch(&other, body);
         let signature = Signature::find(&parts).unwrap().unwrap();
         let keys = SigningKeys::new();
-        let wrong = signature.verify(&parts, &Bytes::from_static(body), "wrong", PathForm::EncodedTwice, &keys);
+        let wrong =
+            signature.verify(&parts, &Bytes::from_static(body), "wrong", PathForm::EncodedTwice, &keys);
         assert!(matches!(wrong, Err(AuthError::Mismatch { .. })), "{title}");
     }
 }
@@ -230,7 +231,8 @@ fn an_incomplete_signature_is_told_what_it_lacks() {
             .contains("valid terminator")
     );
     assert!(
-        refuse(&full(credential, "host"), &[("x-amz-date", "2026-11-23")]).contains("ISO-8601 'basic format'")
+        refuse(&full(credential, "host"), &[("x-amz-date", "2026-11-23")])
+            .contains("ISO-8601 'basic format'")
     );
     assert!(refuse("Bearer abc", &date).contains("Unsupported AWS 'algorithm'"));
     assert!(refuse("AWS4-HMAC-SHA256 Credential", &date).contains("missing equal-sign"));

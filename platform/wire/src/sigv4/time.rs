@@ -74,7 +74,14 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in ["", "20110909", "20111309T233600Z", "20110909T243600Z", "2011-09-09T23:36:00Z", "2011090xT233600Z"] {
+        for text in [
+            "",
+            "20110909",
+            "20111309T233600Z",
+            "20110909T243600Z",
+            "2011-09-09T23:36:00Z",
+            "2011090xT233600Z",
+        ] {
             assert_eq!(parse_basic(text), None, "{text}");
         }
         assert_eq!(parse_http("Fri, 09 Xxx 2011 23:36:00 GMT"), None);
