@@ -1,6 +1,11 @@
 //! The project's own tools: `cargo xtask SUBCOMMAND`. One module per subcommand.
 
+mod docs;
+mod licences;
 mod models;
+mod setup;
+mod test;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -9,7 +14,13 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or_default();
     let outcome = match arguments.first().map(String::as_str) {
         Some("models") => models::run(rest),
-        _ => Err("usage: cargo xtask models [--check | --fetch [VERSION]]".to_owned()),
+        Some("test") => test::run_tests(rest),
+        Some("docs") => docs::run_docs(rest),
+        Some("licences") => licences::run_licences(rest),
+        _ => {
+            Err("usage: cargo xtask test | models [--check | --fetch [VERSION]] | docs [--check] | licences"
+                .to_owned())
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -65,6 +65,10 @@ pub struct ServiceModel {
     pub validation_code: &'static str,
     /// What stands before `#` in `__type`, where the service writes it.
     pub error_namespace: Option<&'static str>,
+    /// Code and beginning of the message for a body that is not JSON, where they are the service's own.
+    pub malformed_body: Option<(&'static str, &'static str)>,
+    /// XML errors have `<Error>` as their root.
+    pub bare_xml_errors: bool,
     /// Sorted by name.
     pub operations: Vec<Operation>,
     /// The shapes; a [`ShapeId`] is an index.

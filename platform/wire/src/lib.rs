@@ -9,6 +9,7 @@ pub mod doc;
 pub mod error_form;
 pub mod route;
 pub mod sigv4;
+mod text;
 pub mod validate;
 
 pub use codec::{decode, encode_error, encode_output};

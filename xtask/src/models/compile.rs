@@ -50,6 +50,8 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
         query_compatible: metadata.aws_query_compatible.is_some(),
         validation_code: leak(line.validation_code.as_deref().unwrap_or(usual_code)),
         error_namespace: leak_some(&line.error_namespace),
+        malformed_body: line.malformed_body.as_ref().map(|(code, message)| (leak(code), leak(message))),
+        bare_xml_errors: line.bare_xml_errors,
         errors: errors(&shapes),
         paths: if rest { PathTable::build(&bindings) } else { PathTable::default() },
         operations,

@@ -33,6 +33,11 @@ pub(super) struct ServiceLine {
     pub(super) validation_code: Option<String>,
     /// What stands before `#` in `__type`.
     pub(super) error_namespace: Option<String>,
+    /// Code and beginning of the message for a body that is not JSON.
+    pub(super) malformed_body: Option<(String, String)>,
+    /// XML errors have `<Error>` as their root.
+    #[serde(default)]
+    pub(super) bare_xml_errors: bool,
     /// Corrections of the facts.
     #[serde(default)]
     pub(super) patches: Vec<Patch>,

@@ -36,7 +36,7 @@ struct Layer {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 enum Source {
     Plain,
-    Queue { Url: String },
+    Queue { url: String },
     Text(String),
 }
 
@@ -51,13 +51,13 @@ fn example() -> Create {
         layers: Some(vec![Layer { arn: "x".into() }]),
         modified: Some(Time(Timestamp(5))),
         created: Some(Timestamp(6)),
-        source: Some(Source::Queue { Url: "q".into() }),
+        source: Some(Source::Queue { url: "q".into() }),
     }
 }
 
 #[test]
 fn a_struct_survives_the_round_trip() {
-    for source in [Source::Plain, Source::Text("t".into()), Source::Queue { Url: "q".into() }] {
+    for source in [Source::Plain, Source::Text("t".into()), Source::Queue { url: "q".into() }] {
         let before = Create { source: Some(source), ..example() };
         let doc = to_doc(&before).unwrap();
         assert_eq!(doc.get("Modified"), Some(&Doc::Time(Timestamp(5))));
@@ -138,7 +138,7 @@ fn the_probe_sees_every_member_and_variant() {
         "Ratio",
         "Source",
         "Source.Queue",
-        "Source.Queue.Url",
+        "Source.Queue.url",
         "Source.Text",
         "Tags",
     ];

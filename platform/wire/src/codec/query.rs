@@ -1,0 +1,196 @@
+//! The `query` protocol: a form in, XML out.
+//!
+//! A form's flat names (`Tags.member.1.Key`) are first put into a tree, then read along the shapes. Names nest at most
+//! [`MAX_DEPTH`] deep. Rules: <https://smithy.io/2.0/aws/protocols/aws-query-protocol.html>.
+
+use std::borrow::Cow;
+
+use base::{ApiError, RequestId};
+use bytes::Bytes;
+use http::request::Parts;
+use model::{Kind, Member, ServiceModel, Shape, TimeFormat};
+
+use super::xml;
+use crate::doc::Key;
+use crate::{Doc, Route, text};
+
+/// Deeper names than this are in no model; they are refused rather than followed.
+const MAX_DEPTH: usize = 40;
+
+/// Decodes the parameters of the query string and of the form.
+pub(super) fn decode(
+    service: &'static ServiceModel,
+    shape: &'static Shape,
+    parts: &Parts,
+    body: &Bytes,
+) -> Result<Doc, ApiError> {
+    let form = parts.headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_form = form.is_none_or(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+    let body = if is_form {
+        std::str::from_utf8(body).map_err(|_| malformed("the body is not valid UTF-8"))?
+    } else {
+        ""
+    };
+    let mut tree = Tree::default();
+    for pair in text::pairs(parts.uri.query().unwrap_or("")).chain(text::pairs(body)) {
+        let (name, value) = pair.ok_or_else(|| malformed("a parameter is not valid UTF-8"))?;
+        tree.insert(&name, value)?;
+    }
+    structure(service, shape, &tree)
+}
+
+fn malformed(problem: &str) -> ApiError {
+    ApiError::new("MalformedInput", format!("The request cannot be read: {problem}."))
+}
+
+/// Parameters by the parts of their names.
+#[derive(Default)]
+struct Tree {
+    value: Option<String>,
+    children: Vec<(String, Tree)>,
+}
+
+impl Tree {
+    fn insert(&mut self, name: &str, value: String) -> Result<(), ApiError> {
+        let mut at = self;
+        for (depth, part) in name.split('.').enumerate() {
+            if depth >= MAX_DEPTH {
+                return Err(malformed("a parameter's name has too many parts"));
+            }
+            // Elements come in order, so the part is nearly always the last child.
+            let found = at.children.iter().rposition(|(known, _)| known == part);
+            let index = found.unwrap_or_else(|| {
+                at.children.push((part.to_owned(), Tree::default()));
+                at.children.len() - 1
+            });
+            at = &mut at.children[index].1;
+        }
+        at.value.get_or_insert(value);
+        Ok(())
+    }
+
+    fn child(&self, name: &str) -> Option<&Tree> {
+        self.children.iter().find(|(known, _)| known == name).map(|(_, tree)| tree)
+    }
+
+    /// The numbered children in the order of their numbers.
+    fn numbered(&self) -> Vec<&Tree> {
+        let mut order: Vec<(u32, &Tree)> =
+            self.children.iter().filter_map(|(name, tree)| Some((name.parse().ok()?, tree))).collect();
+        order.sort_by_key(|(number, _)| *number);
+        order.into_iter().map(|(_, tree)| tree).collect()
+    }
+}
+
+fn structure(service: &'static ServiceModel, shape: &'static Shape, tree: &Tree) -> Result<Doc, ApiError> {
+    let mut entries: Vec<(Key, Doc)> = Vec::new();
+    for member in &shape.members {
+        let inner = service.shape(member.shape);
+        let name = wire_name(member, inner);
+        if let Some(child) = tree.child(name)
+            && let Some(value) = value(service, member, inner, child)?
+        {
+            entries.push((Cow::Borrowed(member.name), value));
+        }
+    }
+    Ok(Doc::Map(entries))
+}
+
+/// A flattened list goes by its element's own name, where that has one.
+fn wire_name(member: &'static Member, shape: &'static Shape) -> &'static str {
+    if is_flat(member, shape)
+        && shape.kind == Kind::List
+        && let Some(element) = shape.element().filter(|element| element.renamed)
+    {
+        return element.wire_name;
+    }
+    member.wire_name
+}
+
+fn is_flat(member: &Member, shape: &Shape) -> bool {
+    member.flattened || shape.flattened
+}
+
+fn value(
+    service: &'static ServiceModel,
+    member: &'static Member,
+    shape: &'static Shape,
+    tree: &Tree,
+) -> Result<Option<Doc>, ApiError> {
+    match shape.kind {
+        Kind::Structure | Kind::Union => structure(service, shape, tree).map(Some),
+        Kind::List => list(service, shape, tree, is_flat(member, shape)),
+        Kind::Map => map(service, shape, tree, is_flat(member, shape)),
+        _ => {
+            let Some(text) = &tree.value else {
+                return Err(malformed(&format!("{} is a simple value", member.wire_name)));
+            };
+            let format = member.time_format.unwrap_or(TimeFormat::DateTime);
+            let read = text::parse(shape, text, format);
+            read.map(Some).map_err(|bad| malformed(&format!("{}: {}", member.wire_name, bad.0)))
+        }
+    }
+}
+
+fn list(
+    service: &'static ServiceModel,
+    shape: &'static Shape,
+    tree: &Tree,
+    flat: bool,
+) -> Result<Option<Doc>, ApiError> {
+    let Some(element) = shape.element() else { return Ok(None) };
+    let inner = service.shape(element.shape);
+    let wrapper = if element.renamed { element.wire_name } else { "member" };
+    let Some(items) = (if flat { Some(tree) } else { tree.child(wrapper) }) else {
+        // `Tags=` is how clients send an empty list.
+        return Ok(tree.value.as_deref().filter(|text| text.is_empty()).map(|_| Doc::List(Vec::new())));
+    };
+    let mut list = Vec::new();
+    for item in items.numbered() {
+        list.extend(value(service, element, inner, item)?);
+    }
+    Ok(Some(Doc::List(list)))
+}
+
+fn map(
+    service: &'static ServiceModel,
+    shape: &'static Shape,
+    tree: &Tree,
+    flat: bool,
+) -> Result<Option<Doc>, ApiError> {
+    let (Some(key), Some(element)) = (shape.key(), shape.element()) else { return Ok(None) };
+    let inner = service.shape(element.shape);
+    let Some(items) = (if flat { Some(tree) } else { tree.child("entry") }) else {
+        return Ok(tree.value.as_deref().filter(|text| text.is_empty()).map(|_| Doc::empty()));
+    };
+    let mut entries: Vec<(Key, Doc)> = Vec::new();
+    for item in items.numbered() {
+        let Some(name) = item.child(key.wire_name).and_then(|tree| tree.value.clone()) else {
+            return Err(malformed("a map's entry has no key"));
+        };
+        let entry = match item.child(element.wire_name) {
+            Some(tree) => value(service, element, inner, tree)?,
+            None => None,
+        };
+        entries.push((Cow::Owned(name), entry.unwrap_or(Doc::Null)));
+    }
+    Ok(Some(Doc::Map(entries)))
+}
+
+/// The XML of an answer.
+pub(super) fn encode(route: &Route, output: &Doc, request_id: &RequestId) -> Vec<u8> {
+    let name = route.operation.name;
+    let mut out = Vec::with_capacity(512);
+    xml::open_root(&format!("{name}Response"), route.service.xml_namespace, &mut out);
+    if let Some(shape) = route.operation.output_shape() {
+        let usual = format!("{name}Result");
+        let wrapper = route.operation.result_wrapper.unwrap_or(&usual);
+        xml::write_element(route.service, shape, output, wrapper, &mut out);
+    }
+    out.extend_from_slice(b"<ResponseMetadata>");
+    xml::write_text_element("RequestId", request_id.as_str(), &mut out);
+    out.extend_from_slice(b"</ResponseMetadata>");
+    xml::close(&format!("{name}Response"), &mut out);
+    out.push(b'\n');
+    out
+}
