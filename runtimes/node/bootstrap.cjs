@@ -9,7 +9,7 @@
 
 const { RuntimeApi } = require('./lib/client.cjs');
 const { contextOf } = require('./lib/context.cjs');
-const { errorReport, tracingCause, UnhandledPromiseRejection } = require('./lib/errors.cjs');
+const { errorReport, tracingCause, RuntimeError, UnhandledPromiseRejection } = require('./lib/errors.cjs');
 const { loadHandler } = require('./lib/handler.cjs');
 const logs = require('./lib/logs.cjs');
 
@@ -110,9 +110,8 @@ function encode(result) {
   try {
     text = JSON.stringify(result === undefined ? null : result);
   } catch {
-    const error = new Error('Unable to stringify response body');
-    if (promisesOnly) error.name = 'Runtime.JSONStringifyError';
-    throw error;
+    const message = 'Unable to stringify response body';
+    throw promisesOnly ? new RuntimeError('JSONStringifyError', message) : new Error(message);
   }
   return text === undefined ? 'null' : text;
 }

@@ -71,7 +71,12 @@ async function load(root, folder, file, promisesOnly) {
     }
     return require(require.resolve(file, { paths: [root, path.resolve(root, folder)] }));
   } catch (error) {
-    if (error instanceof SyntaxError) throw new RuntimeError('UserCodeSyntaxError', String(error));
+    if (error instanceof SyntaxError) {
+      const syntaxError = new RuntimeError('UserCodeSyntaxError', String(error));
+      // From Node.js 24 on the trace shows the place in the user's code.
+      if (promisesOnly) syntaxError.stack = error.stack;
+      throw syntaxError;
+    }
     if (error && error.code === 'MODULE_NOT_FOUND') throw new RuntimeError('ImportModuleError', String(error));
     throw error;
   }

@@ -19,15 +19,18 @@ const STDOUT = 1;
 const json = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
 const lowest = Math.max(0, LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()));
 let telemetryFd = null;
+// The classes of the runtime's own errors got a new ending with Node.js 24.
+let kindSuffix = '';
 let requestId;
 let tenantId;
 
 // What stands for the request id when there is none yet differs between AWS's runtimes: "undefined", or a dash.
-function patchConsole(dashForNoId) {
+function patchConsole(promisesOnly) {
   const fd = process.env._LAMBDA_TELEMETRY_LOG_FD;
   delete process.env._LAMBDA_TELEMETRY_LOG_FD;
   if (fd) telemetryFd = Number(fd);
-  if (dashForNoId) requestId = '-';
+  if (promisesOnly) requestId = '-';
+  kindSuffix = promisesOnly ? 'Error' : '';
   const drop = () => {};
   LEVELS.forEach((name, level) => {
     const write = level >= lowest || name === 'FATAL' ? (message, ...rest) => log(level, [message, ...rest]) : drop;
@@ -86,10 +89,15 @@ function jsonLine(now, level, given) {
 
 function describe(error) {
   return {
-    errorType: error instanceof RuntimeError ? error.kind : (error.constructor && error.constructor.name) || 'UnknownError',
+    errorType: className(error),
     errorMessage: error.message,
     stackTrace: typeof error.stack === 'string' ? error.stack.split('\n') : [],
   };
+}
+
+function className(error) {
+  if (error instanceof RuntimeError) return error.kind.endsWith('Error') ? error.kind : error.kind + kindSuffix;
+  return (error.constructor && error.constructor.name) || 'UnknownError';
 }
 
 // Synchronous, so that no line is lost when the process ends. Node.js makes pipes non-blocking once process.stdout has
