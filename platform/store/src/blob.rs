@@ -21,7 +21,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use crate::error::StoreError;
-use crate::lock::sync_dir;
+use crate::lock::{sync_dir, sync_parent};
 
 /// Read and written at a time, in bytes.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -111,7 +111,10 @@ impl BlobStore {
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let dir = dir.into();
         let unfinished = dir.join("unfinished");
-        fs::create_dir_all(&unfinished).map_err(|cause| StoreError::unreadable(&unfinished, cause))?;
+        let is_new = !unfinished.exists();
+        let made = fs::create_dir_all(&unfinished);
+        let made = made.and_then(|()| if is_new { sync_parent(&dir) } else { Ok(()) });
+        made.map_err(|cause| StoreError::unreadable(&unfinished, cause))?;
         let store = BlobStore { inner: Arc::new(Inner { dir, unfinished, recent: Mutex::default() }) };
         store.remove_unfinished()?;
         Ok(store)

@@ -92,8 +92,19 @@ fn prepare_new(dir: &Path, engine: &str, data: &[PathBuf]) -> Result<Place, Stor
 /// Notes that the engine has made its data.
 pub(crate) fn finish(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("format");
-    let renamed = fs::rename(dir.join("format.new"), &path).and_then(|()| sync_dir(dir));
+    let renamed = fs::rename(dir.join("format.new"), &path)
+        .and_then(|()| sync_dir(dir))
+        .and_then(|()| sync_parent(dir));
     renamed.map_err(|cause| StoreError::unreadable(path, cause))
+}
+
+/// Makes the name of a directory durable.
+pub(crate) fn sync_parent(dir: &Path) -> io::Result<()> {
+    match dir.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => sync_dir(Path::new(".")),
+        Some(parent) => sync_dir(parent),
+        None => Ok(()),
+    }
 }
 
 fn remove(path: &Path) -> io::Result<()> {
