@@ -1,0 +1,290 @@
+//! `lamplighter run DIR`: start the platform, bring a folder's SAM application up, call each function once, serve on.
+//!
+//! With `--watch`, what is saved is deployed at once. It is the server of `start` and a client in one process; it
+//! reaches Lambda through the front door as any client does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use base::{AccountId, Principal};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use clap::Args;
+use frontdoor::Call;
+use serde::{Deserialize, Serialize};
+use wire::Blob;
+
+use super::Ending;
+use super::start::until_stopped;
+use crate::config::{ServerArgs, Settings};
+use crate::sam::build::Builder;
+use crate::sam::deploy::{Deployed, deploy};
+use crate::sam::function::Code;
+use crate::sam::template::Setting;
+use crate::sam::watch::Changes;
+use crate::sam::{FunctionSpec, SamError, Template, package};
+use crate::server::Server;
+use crate::ui;
+
+/// Start the platform, deploy a folder's SAM application, invoke its functions, keep serving.
+#[derive(Args)]
+pub(crate) struct Run {
+    /// Folder with a SAM template (template.yaml, template.yml or template.json)
+    folder: PathBuf,
+    /// Invoke each function once and exit; exit code 2 if one of them failed
+    #[arg(long, conflicts_with = "watch")]
+    once: bool,
+    /// Deploy again whenever a file is saved
+    #[arg(long)]
+    watch: bool,
+    /// Value of a template parameter; may be repeated
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = parse_parameter)]
+    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    server: ServerArgs,
+}
+
+fn parse_parameter(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("'{text}' is not KEY=VALUE"))?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Run {
+    pub(crate) async fn run(self) -> Ending {
+        let settings = self.server.clone().resolve().map_err(|error| error.to_string())?;
+        let application = Arc::new(Application::new(&self, &settings));
+        // A template that cannot be read shall not start a server.
+        application.template().map_err(|error| error.to_string())?;
+        let server = Server::start(settings).await.map_err(|error| error.to_string())?;
+        ui::line(&format!("lamplighter listens on {}", server.endpoint()));
+        for warning in server.warnings() {
+            ui::note(&format!("note: {warning}"));
+        }
+        let call = server.front_door().call(
+            Principal::Root { account: AccountId::DEFAULT },
+            AccountId::DEFAULT,
+            application.setting.region.clone(),
+        );
+        let ending = self.serve(&application, &call).await;
+        server.stop().await;
+        ending
+    }
+
+    async fn serve(&self, application: &Arc<Application>, call: &Call) -> Ending {
+        let template = application.bring_up(call, None).await?;
+        let mut all_succeeded = true;
+        for spec in &template.functions {
+            all_succeeded &= application.invoke(call, spec).await?;
+        }
+        for (name, value) in &template.outputs {
+            ui::line(&format!("{name} = {value}"));
+        }
+        if self.once {
+            return Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        }
+        if self.watch {
+            let changes = Changes::below(&application.folder)
+                .map_err(|error| format!("{} cannot be watched: {error}", application.folder.display()))?;
+            ui::note("watching; press Ctrl-C to stop");
+            tokio::select! {
+                stopped = until_stopped() => stopped?,
+                () = application.follow(call, changes) => {}
+            }
+        } else {
+            ui::note("serving; press Ctrl-C to stop");
+            until_stopped().await?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The folder that is run.
+struct Application {
+    folder: PathBuf,
+    setting: Setting,
+    runtime_map: runtimes::RuntimeMap,
+}
+
+impl Application {
+    fn new(run: &Run, settings: &Settings) -> Self {
+        Application {
+            folder: run.folder.clone(),
+            setting: Setting {
+                account: AccountId::DEFAULT,
+                region: settings.region.clone(),
+                parameters: run.parameters.iter().cloned().collect::<BTreeMap<_, _>>(),
+            },
+            runtime_map: settings.runtime_map.clone(),
+        }
+    }
+
+    fn template(&self) -> Result<Template, SamError> {
+        Template::read(&self.folder, &self.setting)
+    }
+
+    /// Deploys the functions, or only those that the changed paths belong to.
+    async fn bring_up(
+        self: &Arc<Self>,
+        call: &Call,
+        changed: Option<&BTreeSet<PathBuf>>,
+    ) -> Result<Template, String> {
+        let template = self.template().map_err(|error| error.to_string())?;
+        for spec in &template.functions {
+            if changed.is_some_and(|changed| !concerns(changed, &template.path, spec)) {
+                continue;
+            }
+            let started = Instant::now();
+            let package = self.package(spec).await?;
+            let deployed = deploy(&anew(call), spec, package)
+                .await
+                .map_err(|error| format!("{}: {error}", spec.logical_id))?;
+            let verb = match deployed {
+                Deployed::Created => "created",
+                Deployed::Updated => "updated",
+                Deployed::Unchanged => "unchanged",
+            };
+            ui::progress(&format!("{} {verb} in {} ms", spec.name, started.elapsed().as_millis()));
+        }
+        Ok(template)
+    }
+
+    async fn package(self: &Arc<Self>, spec: &FunctionSpec) -> Result<Bytes, String> {
+        let (this, spec) = (Arc::clone(self), spec.clone());
+        let packaged = tokio::task::spawn_blocking(move || {
+            let builder = Builder { application: &this.folder, runtime_map: &this.runtime_map };
+            match (&spec.code, builder.build(&spec)?) {
+                (Code::Inline(text), _) => {
+                    let python = spec.runtime.as_deref().is_some_and(|runtime| runtime.starts_with("python"));
+                    package::inline(if python { "index.py" } else { "index.js" }, text)
+                }
+                (_, Some(path)) => package::package(&path),
+                (Code::Path(path), None) => package::package(path),
+            }
+        });
+        let result = packaged.await.map_err(|error| format!("packaging ended early: {error}"))?;
+        result.map_err(|error| error.to_string())
+    }
+
+    /// Deploys what is saved, until watching ends. An error is told and the next save is waited for.
+    async fn follow(self: &Arc<Self>, call: &Call, mut changes: Changes) {
+        while let Some(paths) = changes.next().await {
+            if let Err(error) = self.bring_up(call, Some(&paths)).await {
+                ui::error(&error);
+            }
+        }
+    }
+
+    /// Calls one function with its event file and shows what came of it. Tells whether it succeeded.
+    async fn invoke(&self, call: &Call, spec: &FunctionSpec) -> Result<bool, String> {
+        let event = self.event(&spec.logical_id)?;
+        let request = InvokeRequest { function_name: &spec.name, log_type: "Tail", payload: Blob(event) };
+        let answer: InvokeAnswer = anew(call)
+            .service("lambda")
+            .invoke("Invoke", &request)
+            .await
+            .map_err(|error| format!("{}: {error}", spec.logical_id))?;
+        let tail = answer.log_result.and_then(|encoded| STANDARD.decode(encoded).ok()).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&tail);
+        ui::line("");
+        ui::line(&format!("{}  {}", ui::bold(&spec.name), spec.runtime.as_deref().unwrap_or_default()));
+        let payload = answer.payload.map(|blob| blob.0).unwrap_or_default();
+        let verdict = if answer.function_error.is_some() { "failed  " } else { "answer  " };
+        ui::line(&format!("  {verdict} {}", String::from_utf8_lossy(&payload)));
+        for line in tail.lines().filter(|line| !line.is_empty()) {
+            match line.strip_prefix("REPORT ") {
+                Some(report) => ui::line(&format!("  timing   {}", Report::parse(report))),
+                None => ui::line(&format!("  log      {}", ui::dim(line))),
+            }
+        }
+        Ok(answer.function_error.is_none())
+    }
+
+    /// `events/<LogicalId>.json`, else `events/event.json`, else `event.json`, else an empty object.
+    fn event(&self, logical_id: &str) -> Result<Bytes, String> {
+        let names =
+            [format!("events/{logical_id}.json"), "events/event.json".to_owned(), "event.json".to_owned()];
+        match names.iter().map(|name| self.folder.join(name)).find(|path| path.is_file()) {
+            Some(path) => {
+                std::fs::read(&path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))
+            }
+            None => Ok(Bytes::from_static(b"{}")),
+        }
+    }
+}
+
+/// The same caller with a request id of its own.
+fn anew(call: &Call) -> Call {
+    call.front_door().call(call.principal().clone(), call.account(), call.region().clone())
+}
+
+/// Whether a change means that a function must be deployed again.
+fn concerns(changed: &BTreeSet<PathBuf>, template: &Path, spec: &FunctionSpec) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let template = real(template);
+    let code = match &spec.code {
+        Code::Path(path) => Some(real(path)),
+        Code::Inline(_) => None,
+    };
+    changed.iter().any(|path| *path == template || code.as_ref().is_some_and(|code| path.starts_with(code)))
+}
+
+/// What a REPORT line tells, for a person.
+struct Report<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Report<'a> {
+    fn parse(line: &'a str) -> Self {
+        Report(line.split('\t').filter_map(|field| field.trim().split_once(": ")).collect())
+    }
+}
+
+impl std::fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let get = |key: &str| self.0.get(key).copied().unwrap_or("?");
+        match self.0.get("Init Duration") {
+            Some(init) => write!(f, "cold start, init {init}, ")?,
+            None => f.write_str("warm, ")?,
+        }
+        write!(
+            f,
+            "duration {}, billed {}, memory {} of {}",
+            get("Duration"),
+            get("Billed Duration"),
+            get("Max Memory Used"),
+            get("Memory Size")
+        )
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InvokeRequest<'a> {
+    function_name: &'a str,
+    log_type: &'a str,
+    payload: Blob,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InvokeAnswer {
+    function_error: Option<String>,
+    log_result: Option<String>,
+    payload: Option<Blob>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_told_in_words() {
+        let line = "RequestId: a\tDuration: 1.25 ms\tBilled Duration: 40 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB\tInit Duration: 38.10 ms\t";
+        assert_eq!(
+            Report::parse(line).to_string(),
+            "cold start, init 38.10 ms, duration 1.25 ms, billed 40 ms, memory 30 MB of 128 MB"
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! The server's settings: flags over environment over `lamplighter.toml` over defaults.
+//!
+//! Every setting has one name in three spellings: `--data`, `LAMPLIGHTER_DATA`, `data = "..."`. A key that the file
+//! has and we do not know is an error, never ignored.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use base::Region;
+use clap::{Args, ValueEnum};
+use runtimes::RuntimeMap;
+use serde::Deserialize;
+
+/// The settings of `start` and `run`, as given.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct ServerArgs {
+    /// Address and port to listen on. Beyond loopback, `--auth enforce` is required [default: 127.0.0.1:4566]
+    #[arg(long, env = "LAMPLIGHTER_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// Folder for everything that must survive a restart [default: the user's data folder, such as
+    /// ~/.local/share/lamplighter]
+    #[arg(long, env = "LAMPLIGHTER_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// How requests are authenticated [default: audit]
+    #[arg(long, env = "LAMPLIGHTER_AUTH", value_enum)]
+    auth: Option<Auth>,
+
+    /// The embedded store's engine [default: fjall]
+    #[arg(long, env = "LAMPLIGHTER_STORE", value_enum)]
+    store: Option<StoreEngine>,
+
+    /// Serve one runtime with another's interpreter, such as python3.12=python3.13; may be repeated
+    #[arg(long, env = "LAMPLIGHTER_RUNTIME_MAP", value_name = "RUNTIME=RUNTIME", value_delimiter = ',')]
+    #[serde(default)]
+    runtime_map: Vec<String>,
+
+    /// The region of requests that name none [default: us-east-1]
+    #[arg(long, env = "LAMPLIGHTER_REGION")]
+    region: Option<String>,
+
+    /// Concurrent executions of an account in a region [default: 1000]
+    #[arg(long, env = "LAMPLIGHTER_ACCOUNT_CONCURRENCY", value_name = "N")]
+    account_concurrency: Option<u32>,
+
+    /// What is logged on standard error, such as `info` or `lamplighter=debug,warn` [default: warn]
+    #[arg(long, env = "LAMPLIGHTER_LOG", value_name = "FILTER")]
+    log: Option<String>,
+
+    /// File with settings [default: ./lamplighter.toml, if it is there]
+    #[arg(long, env = "LAMPLIGHTER_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+}
+
+/// How requests are authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Auth {
+    /// Nothing is checked: the access key id only says which account is meant
+    Off,
+    /// Signatures are checked against known keys
+    Audit,
+    /// As audit, and required beyond loopback (IAM policies are stored, not evaluated yet)
+    Enforce,
+}
+
+/// The embedded engines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StoreEngine {
+    /// A log-structured merge tree
+    Fjall,
+    /// SQLite in WAL mode
+    Sqlite,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data: PathBuf,
+    pub(crate) auth: Auth,
+    pub(crate) store: StoreEngine,
+    pub(crate) runtime_map: RuntimeMap,
+    pub(crate) region: Region,
+    pub(crate) account_concurrency: u32,
+    pub(crate) log: String,
+}
+
+/// A setting is wrong. The message says which, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct ConfigError(String);
+
+impl ServerArgs {
+    /// The settings in force.
+    pub(crate) fn resolve(self) -> Result<Settings, ConfigError> {
+        let file = self.file()?;
+        let runtime_map = if self.runtime_map.is_empty() { file.runtime_map } else { self.runtime_map };
+        let region = self.region.or(file.region).unwrap_or_else(|| "us-east-1".to_owned());
+        let settings = Settings {
+            listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4566))),
+            data: match self.data.or(file.data) {
+                Some(data) => data,
+                None => default_data_dir()?,
+            },
+            auth: self.auth.or(file.auth).unwrap_or(Auth::Audit),
+            store: self.store.or(file.store).unwrap_or(StoreEngine::Fjall),
+            runtime_map: RuntimeMap::parse(&runtime_map).map_err(|error| ConfigError(error.to_string()))?,
+            region: region.parse().map_err(|error| ConfigError(format!("--region: {error}")))?,
+            account_concurrency: self.account_concurrency.or(file.account_concurrency).unwrap_or(1000),
+            log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
+        };
+        if !settings.listen.ip().is_loopback() && settings.auth != Auth::Enforce {
+            return Err(ConfigError(format!(
+                "{} is reachable from other machines: start with --auth enforce, or listen on 127.0.0.1",
+                settings.listen
+            )));
+        }
+        Ok(settings)
+    }
+
+    fn file(&self) -> Result<ServerArgs, ConfigError> {
+        let path = match &self.config {
+            Some(path) => path.as_path(),
+            None if Path::new("lamplighter.toml").is_file() => Path::new("lamplighter.toml"),
+            None => return Ok(ServerArgs::default()),
+        };
+        let wrong = |error: &dyn std::fmt::Display| ConfigError(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+        toml::from_str(&text).map_err(|error| wrong(&error))
+    }
+}
+
+fn default_data_dir() -> Result<PathBuf, ConfigError> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("XDG_DATA_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".local/share")))
+        .map(|data| data.join("lamplighter"))
+        .ok_or_else(|| ConfigError("neither HOME nor XDG_DATA_HOME is set: give --data DIR".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("l.toml");
+        std::fs::write(&config, "region = \"eu-west-1\"\naccount-concurrency = 7\n").unwrap();
+        let args = ServerArgs {
+            config: Some(config),
+            region: Some("eu-north-1".to_owned()),
+            data: Some(folder.path().into()),
+            ..ServerArgs::default()
+        };
+        let settings = args.resolve().unwrap();
+        assert_eq!(settings.region.as_str(), "eu-north-1");
+        assert_eq!(settings.account_concurrency, 7);
+    }
+
+    #[test]
+    fn an_unknown_key_of_the_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("l.toml");
+        std::fs::write(&config, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let args = ServerArgs { config: Some(config), ..ServerArgs::default() };
+        assert!(args.resolve().unwrap_err().to_string().contains("lisen"));
+    }
+
+    #[test]
+    fn beyond_loopback_authentication_must_be_enforced() {
+        let args = |auth| ServerArgs {
+            listen: Some("0.0.0.0:4566".parse().unwrap()),
+            data: Some("/tmp".into()),
+            auth,
+            ..ServerArgs::default()
+        };
+        assert!(args(None).resolve().unwrap_err().to_string().contains("--auth enforce"));
+        assert!(args(Some(Auth::Enforce)).resolve().is_ok());
+    }
+}

@@ -1,0 +1,281 @@
+//! Assembly: store, services, front door, sandbox and gateway put together and served on one port.
+//!
+//! It holds no behaviour of its own. Whoever wants to know what the platform consists of reads [`assemble`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use base::Clock;
+use frontdoor::{FrontDoor, FrontDoorHandle};
+use gateway::{AuthMode, Gateway, GatewayConfig, SourceKind};
+use sandbox::{Sandbox, SandboxConfig, SandboxError};
+use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
+use service_lambda::{AccountLimits, Lambda, LambdaDeps};
+use service_logs::{Logs, LogsDeps};
+use service_sts::{Sts, StsDeps};
+use store::{BlobStore, EngineKind, Store, StoreConfig, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::config::{Auth, Settings, StoreEngine};
+
+/// How long background work may take to finish when the server stops.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// Why the server did not start: one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The address cannot be listened on.
+    #[error("{address} cannot be listened on: {cause}{}", hint(.cause))]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The system's reason.
+        cause: io::Error,
+    },
+    /// The data directory cannot be made.
+    #[error("the data directory {} cannot be used: {cause}; choose another with --data DIR", .dir.display())]
+    Data {
+        /// The directory.
+        dir: PathBuf,
+        /// The system's reason.
+        cause: io::Error,
+    },
+    /// The store did not open.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A service did not start.
+    #[error("{0}")]
+    Service(String),
+}
+
+fn hint(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        io::ErrorKind::AddrInUse => " (another program has it; stop it, or choose another with --listen)",
+        io::ErrorKind::PermissionDenied => " (choose a port above 1023 with --listen)",
+        _ => "",
+    }
+}
+
+/// A running server.
+pub(crate) struct Server {
+    address: SocketAddr,
+    front_door: FrontDoor,
+    gateway: Gateway,
+    fleet: Fleet,
+    sandbox: Option<Sandbox>,
+    logs_stop: watch::Sender<bool>,
+    logs_worker: JoinHandle<()>,
+    warnings: Vec<String>,
+}
+
+impl Server {
+    /// Starts everything and listens.
+    pub(crate) async fn start(settings: Settings) -> Result<Server, StartError> {
+        trace(&settings.log);
+        // The port comes first: it tells two servers apart before either touches data.
+        let listen = |cause| StartError::Listen { address: settings.listen, cause };
+        let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        make_data_dir(&settings.data)?;
+        let store =
+            Store::open(StoreConfig { engine: engine(settings.store), dir: settings.data.join("store") })?;
+        let blobs = BlobStore::open(settings.data.join("blobs"))?;
+        let (sandbox, warnings) = sandbox(&settings.data).await?;
+        let parts = Parts {
+            store,
+            blobs,
+            sandbox: sandbox.clone(),
+            clock: Clock::system(),
+            settings: settings.clone(),
+            port: address.port(),
+        };
+        let assembled = assemble(parts).await?;
+        assembled.gateway.serve(listener, SourceKind::Outside);
+        let (logs_stop, stopped) = watch::channel(false);
+        let logs_worker = tokio::spawn(assembled.logs.run_worker(stopped));
+        Ok(Server {
+            address,
+            front_door: assembled.front_door,
+            gateway: assembled.gateway,
+            fleet: assembled.fleet,
+            sandbox,
+            logs_stop,
+            logs_worker,
+            warnings,
+        })
+    }
+
+    /// Where clients reach it.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The way in for callers in this process.
+    pub(crate) fn front_door(&self) -> &FrontDoor {
+        &self.front_door
+    }
+
+    /// What the operator should know, such as missing protections.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Stops in order: no new requests, running functions end, logs are written, boxes go.
+    pub(crate) async fn stop(self) {
+        let ordered = async {
+            self.gateway.shutdown().await;
+            self.fleet.shutdown().await;
+            let _ = self.logs_stop.send(true); // the worker may have ended already
+            let _ = self.logs_worker.await;
+            if let Some(sandbox) = &self.sandbox {
+                sandbox.shutdown().await;
+            }
+        };
+        if tokio::time::timeout(STOP_LIMIT, ordered).await.is_err() {
+            tracing::warn!(limit = ?STOP_LIMIT, "stopping took too long; what is left is cut off");
+        }
+    }
+}
+
+/// What [`assemble`] puts together.
+struct Parts {
+    store: Store,
+    blobs: BlobStore,
+    sandbox: Option<Sandbox>,
+    clock: Clock,
+    settings: Settings,
+    port: u16,
+}
+
+struct Assembled {
+    front_door: FrontDoor,
+    gateway: Gateway,
+    fleet: Fleet,
+    logs: Arc<Logs>,
+}
+
+/// The platform: every service, the front door before them, the gateway before that.
+async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
+    let Parts { store, blobs, sandbox, clock, settings, port } = parts;
+    let failed = |error: &dyn std::fmt::Display| StartError::Service(error.to_string());
+    let handle = FrontDoorHandle::new();
+    let sts =
+        Sts::new(StsDeps { store: store.clone(), clock: clock.clone() }).await.map_err(|e| failed(&e))?;
+    let logs = Logs::new(LogsDeps { store: store.clone(), clock: clock.clone() });
+    let iam = service_iam::Iam::new(service_iam::IamDeps { store: store.clone(), clock: clock.clone() });
+    let boxes = Arc::new(GatewayOfBoxes::default());
+    let fleet = Fleet::new(FleetDeps {
+        sandbox,
+        clock: clock.clone(),
+        front_door: handle.clone(),
+        logs: LogSink::new(handle.clone(), clock.clone()),
+        runtime_map: settings.runtime_map.clone(),
+        runtimes_dir: settings.data.join("runtimes"),
+        gateway: boxes.clone(),
+        gateway_port: port,
+        account_concurrency: settings.account_concurrency,
+        limits: FleetLimits::default(),
+    });
+    let lambda = Lambda::new(LambdaDeps {
+        store,
+        blobs,
+        invoker: Arc::new(fleet.clone()),
+        clock: clock.clone(),
+        data_dir: settings.data.clone(),
+        runtimes: service_lambda::host_runtimes(settings.runtime_map.clone()),
+        limits: AccountLimits {
+            concurrent_executions: settings.account_concurrency,
+            ..AccountLimits::default()
+        },
+        code_url: None,
+    })
+    .map_err(|e| failed(&e))?;
+    let front_door = FrontDoor::builder(clock.clone())
+        .add(service_sts::service(sts.clone()))
+        .add(service_iam::service(iam))
+        .add(service_logs::service(logs.clone()))
+        .add(service_lambda::service(lambda))
+        .handle(&handle)
+        .build();
+    let config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
+    let gateway = Gateway::new(front_door.clone(), sts, config);
+    // Set once, here: the boxes that use it cannot exist before.
+    let _ = boxes.0.set(gateway.clone());
+    Ok(Assembled { front_door, gateway, fleet, logs })
+}
+
+/// The front door over an empty store in memory, for the pages that are made from its tables.
+pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
+    let dir = tempfile::tempdir().map_err(|cause| StartError::Data { dir: std::env::temp_dir(), cause })?;
+    let parts = Parts {
+        store: Store::in_memory()?,
+        blobs: BlobStore::open(dir.path().join("blobs"))?,
+        sandbox: None,
+        clock: Clock::system(),
+        settings: Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            data: dir.path().to_owned(),
+            auth: Auth::Audit,
+            store: StoreEngine::Fjall,
+            runtime_map: runtimes::RuntimeMap::default(),
+            region: base::Region::default(),
+            account_concurrency: 1000,
+            log: "off".to_owned(),
+        },
+        port: 0,
+    };
+    Ok(assemble(parts).await?.front_door)
+}
+
+/// The gateway as the fleet sees it; filled once both exist.
+#[derive(Default)]
+struct GatewayOfBoxes(OnceLock<Gateway>);
+
+impl BoxGateway for GatewayOfBoxes {
+    fn serve(&self, listener: TcpListener, function_arn: Arc<str>) -> JoinHandle<()> {
+        match self.0.get() {
+            Some(gateway) => gateway.serve(listener, SourceKind::Box(function_arn)),
+            None => tokio::spawn(async {}),
+        }
+    }
+}
+
+async fn sandbox(data: &Path) -> Result<(Option<Sandbox>, Vec<String>), StartError> {
+    match Sandbox::start(SandboxConfig::new(data.join("boxes"))).await {
+        Ok(sandbox) => Ok((Some(sandbox), Vec::new())),
+        Err(error @ SandboxError::Unsupported { .. }) => {
+            Ok((None, vec![format!("functions cannot run on this host: {error}; see `lamplighter doctor`")]))
+        }
+        Err(error) => Err(StartError::Service(format!("the sandbox could not be started: {error}"))),
+    }
+}
+
+fn make_data_dir(dir: &Path) -> Result<(), StartError> {
+    std::fs::create_dir_all(dir).map_err(|cause| StartError::Data { dir: dir.to_owned(), cause })
+}
+
+fn engine(engine: StoreEngine) -> EngineKind {
+    match engine {
+        StoreEngine::Fjall => EngineKind::Fjall,
+        StoreEngine::Sqlite => EngineKind::Sqlite,
+    }
+}
+
+fn auth(auth: Auth) -> AuthMode {
+    match auth {
+        Auth::Off => AuthMode::Off,
+        Auth::Audit => AuthMode::Audit,
+        Auth::Enforce => AuthMode::Enforce,
+    }
+}
+
+fn trace(filter: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "warn".into());
+    // A second server in one process (tests) keeps the first one's subscriber.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}

@@ -1,0 +1,53 @@
+"""The AWS CLI, as people type it."""
+import json
+import os
+import subprocess
+
+from conftest import PYTHON, SCRIPTS, clean_environment, zipped
+
+
+def test_create_invoke_update_delete(server, unique, tmp_path):
+    name = unique("cli")
+    (tmp_path / "one.zip").write_bytes(zipped({"app.py": "def handler(e, c):\n    print('hi')\n    return {'got': e}\n"}))
+    (tmp_path / "two.zip").write_bytes(zipped({"app.py": "def handler(e, c): return 'two'\n"}))
+    environment = clean_environment(
+        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1",
+        AWS_ENDPOINT_URL=server.endpoint, AWS_PAGER="", AWS_CONFIG_FILE=os.devnull,
+    )
+
+    def aws(*arguments):
+        outcome = subprocess.run(
+            [SCRIPTS / "aws", *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120
+        )
+        assert outcome.returncode == 0, outcome.stderr
+        return json.loads(outcome.stdout) if outcome.stdout.strip() else None
+
+    trust = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+    role = aws("iam", "create-role", "--role-name", name, "--assume-role-policy-document", json.dumps(trust))["Role"]
+    assert role["AssumeRolePolicyDocument"] == trust
+    aws("iam", "attach-role-policy", "--role-name", name,
+        "--policy-arn", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole")
+
+    made = aws("lambda", "create-function", "--function-name", name, "--runtime", PYTHON, "--role", role["Arn"],
+               "--handler", "app.handler", "--zip-file", "fileb://one.zip")
+    assert made["FunctionName"] == name
+    aws("lambda", "wait", "function-active-v2", "--function-name", name)
+    answer = aws("lambda", "invoke", "--function-name", name, "--cli-binary-format", "raw-in-base64-out",
+                 "--payload", '{"a": 1}', "out.json")
+    assert answer["StatusCode"] == 200
+    assert json.loads((tmp_path / "out.json").read_text()) == {"got": {"a": 1}}
+
+    aws("lambda", "update-function-code", "--function-name", name, "--zip-file", "fileb://two.zip")
+    aws("lambda", "wait", "function-updated-v2", "--function-name", name)
+    aws("lambda", "invoke", "--function-name", name, "out.json")
+    assert json.loads((tmp_path / "out.json").read_text()) == "two"
+    assert name in [f["FunctionName"] for f in aws("lambda", "list-functions")["Functions"]]
+
+    streams = aws("logs", "describe-log-streams", "--log-group-name", f"/aws/lambda/{name}")["logStreams"]
+    assert streams
+    aws("lambda", "delete-function", "--function-name", name)
+    aws("iam", "detach-role-policy", "--role-name", name,
+        "--policy-arn", "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole")
+    aws("iam", "delete-role", "--role-name", name)
+    assert aws("sts", "get-caller-identity")["Account"] == "000000000000"
