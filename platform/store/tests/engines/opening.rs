@@ -1,13 +1,15 @@
 //! Opening: what was committed is there again, one server at a time, and nothing that is not ours.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use lamplighter_store::{EngineKind, Store, StoreConfig, StoreError};
+use lamplighter_store::{EngineKind, Range, Store, StoreConfig, StoreError};
 
 use crate::{Lab, get, put, suite};
 
 suite! {
     everything_is_there_after_reopening,
+    much_data_survives_clean_stops,
     a_second_server_is_refused,
     a_directory_that_cannot_be_used_is_named,
     a_newer_format_and_another_engine_are_refused,
@@ -31,6 +33,49 @@ async fn everything_is_there_after_reopening(lab: Lab) {
     let store = lab.open();
     let there = [0, 1, 2, 3, 4].map(|round| get(&store, &format!("round {round}")).is_some());
     assert_eq!(there, [true, false, true, true, true]);
+}
+
+/// Enough data for tables and journals to matter: written, overwritten and removed between clean stops.
+async fn much_data_survives_clean_stops(lab: Lab) {
+    if !lab.keeps() {
+        return;
+    }
+    let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+    for round in 0..6_u8 {
+        let store = lab.open();
+        for part in 0..4_u16 {
+            let mut writes = Vec::new();
+            for n in 0..40 {
+                let key = format!("{:03}", (part * 40 + n) * (u16::from(round) + 1) % 211).into_bytes();
+                let removed = (n + u16::from(round)) % 3 == 0;
+                let value = (!removed).then(|| vec![round ^ n as u8; 8 * 1024 + usize::from(n)]);
+                match value.clone() {
+                    Some(value) => model.insert(key.clone(), value),
+                    None => model.remove(&key),
+                };
+                writes.push((key, value));
+            }
+            let transaction = store.transact(move |tx| {
+                writes.clone().into_iter().try_for_each(|(key, value)| match value {
+                    Some(value) => tx.put(key, value),
+                    None => tx.delete(&key),
+                })
+            });
+            transaction.await.unwrap();
+        }
+        drop(store);
+        if lab.kind == EngineKind::Fjall {
+            // All of it is in tables, so that the next start has nothing to replay.
+            let files =
+                fs::read_dir(lab.path().join("data/entries.fjall")).unwrap().map(|entry| entry.unwrap());
+            let journals = files.filter(|file| file.path().extension().is_some_and(|end| end == "jnl"));
+            assert_eq!(journals.map(|file| file.metadata().unwrap().len()).collect::<Vec<_>>(), [0]);
+        }
+        let found = lab.open().range(Range::between("0", "")).unwrap();
+        let found: Vec<_> = found.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect();
+        let expected: Vec<_> = model.clone().into_iter().collect();
+        assert!(found == expected, "round {round}: {} entries, {} expected", found.len(), expected.len());
+    }
 }
 
 async fn a_second_server_is_refused(lab: Lab) {
