@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtimes::{Interpreter, Language, RuntimeMap};
-use sandbox::{BoxSpec, ReadOnlyMount};
+use sandbox::{BoxSpec, ReadOnlyMount, SandboxError};
 
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
 use crate::function::FunctionConfig;
 use crate::invoke::InvokeError;
 
+/// The kernel's number for a file that is no program.
+const ENOEXEC: i32 = 8;
 /// The Runtime API's port inside every box.
 pub(crate) const RUNTIME_API_PORT: u16 = 9001;
 /// AWS's limits per environment.
@@ -36,17 +38,19 @@ pub(crate) struct Workshop {
     unpacked: Mutex<HashMap<Language, PathBuf>>,
 }
 
-/// The function cannot be started at all, as its user would see it on AWS: an error type and message of the function.
+/// Why there is no box for a function.
 #[derive(Debug)]
-pub(crate) struct InvalidEntrypoint(pub(crate) String);
-
-/// Why there is no box to start.
-#[derive(Debug)]
-pub(crate) enum NoBlueprint {
-    /// The function's own fault.
-    Entrypoint(InvalidEntrypoint),
+pub(crate) enum NoBox {
+    /// The function's own fault: its `bootstrap` is missing or cannot be run. AWS's words.
+    Entrypoint(String),
     /// Ours, or the host's.
     Invoke(InvokeError),
+}
+
+impl From<InvokeError> for NoBox {
+    fn from(error: InvokeError) -> Self {
+        NoBox::Invoke(error)
+    }
 }
 
 impl Workshop {
@@ -55,26 +59,23 @@ impl Workshop {
     }
 
     /// Finds the interpreter and unpacks its runtime client, once per server start and language.
-    pub(crate) async fn prepare(
-        self: &Arc<Self>,
-        function: &Arc<FunctionConfig>,
-    ) -> Result<Prepared, NoBlueprint> {
+    pub(crate) async fn prepare(self: &Arc<Self>, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBox> {
         let (workshop, function) = (Arc::clone(self), Arc::clone(function));
         // Both may touch the disk or ask an interpreter for its version.
         tokio::task::spawn_blocking(move || workshop.prepare_blocking(&function))
             .await
-            .map_err(|error| NoBlueprint::Invoke(InvokeError::Internal(error.to_string())))?
+            .map_err(|error| NoBox::Invoke(InvokeError::Internal(error.to_string())))?
     }
 
-    fn prepare_blocking(&self, function: &FunctionConfig) -> Result<Prepared, NoBlueprint> {
+    fn prepare_blocking(&self, function: &FunctionConfig) -> Result<Prepared, NoBox> {
         let runtime = function.runtime.as_deref().unwrap_or_default();
         let interpreter = runtimes::find(runtime, &self.runtime_map)
-            .map_err(|missing| NoBlueprint::Invoke(InvokeError::RuntimeMissing(missing.message)))?;
+            .map_err(|missing| NoBox::Invoke(InvokeError::RuntimeMissing(missing.message)))?;
         if interpreter.language == Language::Provided {
-            check_bootstrap(&function.code.unpacked_dir).map_err(NoBlueprint::Entrypoint)?;
+            check_bootstrap(&function.code.unpacked_dir).map_err(NoBox::Entrypoint)?;
             return Ok(Prepared { interpreter, client_dir: None });
         }
-        let client_dir = self.client_dir(interpreter.language).map_err(NoBlueprint::Invoke)?;
+        let client_dir = self.client_dir(interpreter.language).map_err(NoBox::Invoke)?;
         Ok(Prepared { interpreter, client_dir: Some(client_dir) })
     }
 
@@ -147,10 +148,30 @@ pub(crate) fn cpu_millis(memory_mib: u32) -> u32 {
     u32::try_from(millis).unwrap_or(u32::MAX).max(MIN_CPU_MILLIS)
 }
 
+impl Prepared {
+    /// What a failed launch means: the package's `bootstrap` that the kernel cannot run is the function's fault.
+    pub(crate) fn launch_failed(&self, error: &SandboxError) -> NoBox {
+        match error {
+            SandboxError::Launch { step, source, .. }
+                if self.interpreter.language == Language::Provided && step.starts_with("run ") =>
+            {
+                let why = match source.kind() {
+                    io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                    io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                    _ if source.raw_os_error() == Some(ENOEXEC) => "exec format error".to_owned(),
+                    _ => source.to_string(),
+                };
+                NoBox::Entrypoint(format!("fork/exec /var/task/bootstrap: {why}"))
+            }
+            other => NoBox::Invoke(InvokeError::LaunchFailed(other.to_string())),
+        }
+    }
+}
+
 /// Says in AWS's words why a package's `bootstrap` cannot be started.
-fn check_bootstrap(package: &Path) -> Result<(), InvalidEntrypoint> {
+fn check_bootstrap(package: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let refuse = |why: &str| Err(InvalidEntrypoint(why.to_owned()));
+    let refuse = |why: &str| Err(why.to_owned());
     match std::fs::metadata(package.join("bootstrap")) {
         Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => Ok(()),
         Ok(file) if file.is_file() => refuse("fork/exec /var/task/bootstrap: permission denied"),
@@ -177,12 +198,12 @@ mod tests {
     #[test]
     fn a_bootstrap_must_be_there_and_executable() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = check_bootstrap(dir.path()).unwrap_err().0;
+        let missing = check_bootstrap(dir.path()).unwrap_err();
         assert_eq!(missing, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]");
         let bootstrap = dir.path().join("bootstrap");
         std::fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let denied = check_bootstrap(dir.path()).unwrap_err().0;
+        let denied = check_bootstrap(dir.path()).unwrap_err();
         assert_eq!(denied, "fork/exec /var/task/bootstrap: permission denied");
         std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(check_bootstrap(dir.path()).is_ok());

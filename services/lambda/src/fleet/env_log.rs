@@ -86,15 +86,17 @@ impl EnvLog {
         self.hand_over(&mut state);
     }
 
-    fn read_pipes(&self, state: &mut State) {
+    /// Reads both pipes, output first: a function that prints and then logs has it in that order.
+    fn read_pipes(&self, state: &mut State) -> (PipeEnd, PipeEnd) {
         let now_ms = self.clock.now().as_millis();
         let State { lines, frames, tail, events } = state;
-        read_all(self.output.get_ref(), |bytes| {
+        let output = read_all(self.output.get_ref(), |bytes| {
             lines.push(bytes, |line| emit(tail, events, now_ms, line));
         });
-        read_all(self.telemetry.get_ref(), |bytes| {
+        let telemetry = read_all(self.telemetry.get_ref(), |bytes| {
             frames.push(bytes, |text| emit(tail, events, now_ms, text));
         });
+        (output, telemetry)
     }
 
     fn hand_over(&self, state: &mut State) {
@@ -107,28 +109,20 @@ impl EnvLog {
     pub(crate) async fn pump(self: Arc<Self>) {
         let (mut output_open, mut telemetry_open) = (true, true);
         while output_open || telemetry_open {
-            let (pipe, open, guard) = tokio::select! {
-                guard = self.output.readable(), if output_open => (&self.output, &mut output_open, guard),
-                guard = self.telemetry.readable(), if telemetry_open => (&self.telemetry, &mut telemetry_open, guard),
+            let (guard, is_output) = tokio::select! {
+                guard = self.output.readable(), if output_open => (guard, true),
+                guard = self.telemetry.readable(), if telemetry_open => (guard, false),
             };
             let Ok(mut guard) = guard else { return };
-            let state = &mut *self.lock();
-            let now_ms = self.clock.now().as_millis();
-            let is_output = std::ptr::eq(pipe, &raw const self.output);
-            let State { lines, frames, tail, events } = state;
-            let end = read_all(pipe.get_ref(), |bytes| {
-                if is_output {
-                    lines.push(bytes, |line| emit(tail, events, now_ms, line));
-                } else {
-                    frames.push(bytes, |text| emit(tail, events, now_ms, text));
-                }
-            });
-            match end {
-                PipeEnd::Empty => guard.clear_ready(),
-                PipeEnd::More => {}
-                PipeEnd::Closed => *open = false,
+            let mut state = self.lock();
+            let (output, telemetry) = self.read_pipes(&mut state);
+            self.hand_over(&mut state);
+            drop(state);
+            if (if is_output { output } else { telemetry }) == PipeEnd::Empty {
+                guard.clear_ready();
             }
-            self.hand_over(state);
+            output_open &= output != PipeEnd::Closed;
+            telemetry_open &= telemetry != PipeEnd::Closed;
         }
     }
 }
@@ -138,6 +132,7 @@ fn emit(tail: &mut Tail, events: &mut Vec<LogEvent>, now_ms: i64, text: &[u8]) {
     events.push(LogEvent::new(now_ms, String::from_utf8_lossy(text).into_owned()));
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum PipeEnd {
     Empty,
     More,

@@ -35,7 +35,7 @@ use frontdoor::FrontDoorHandle;
 use runtimes::RuntimeMap;
 use sandbox::Sandbox;
 
-pub(crate) use blueprint::{NoBlueprint, Prepared};
+pub(crate) use blueprint::{NoBox, Prepared};
 pub(crate) use environment::{Environment, mebibytes};
 pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
@@ -256,7 +256,7 @@ impl Inner {
         (stream, self.logs.stream(name))
     }
 
-    pub(crate) async fn prepare(&self, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBlueprint> {
+    pub(crate) async fn prepare(&self, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBox> {
         self.workshop.prepare(function).await
     }
 
@@ -266,9 +266,9 @@ impl Inner {
         function: &Arc<FunctionConfig>,
         prepared: &Prepared,
         log: &(String, LogStream),
-    ) -> Result<Starting, InvokeError> {
+    ) -> Result<Starting, NoBox> {
         if self.closing.load(Ordering::Acquire) {
-            return Err(InvokeError::ShuttingDown);
+            return Err(InvokeError::ShuttingDown.into());
         }
         let launcher = self.launcher.as_ref().ok_or(InvokeError::SandboxUnavailable)?;
         let credentials = self.credentials.get(function).await?;
@@ -276,8 +276,7 @@ impl Inner {
         let id = format!("fn-{number}");
         let owner = self.owner_slot(&function.arn);
         let spec = prepared.spec(function, id, owner, &credentials, &log.0, self.workshop.gateway_port);
-        let inner_box =
-            launcher.launch(spec).await.map_err(|error| InvokeError::LaunchFailed(error.to_string()))?;
+        let inner_box = launcher.launch(spec).await.map_err(|error| prepared.launch_failed(&error))?;
         let fleet = Arc::downgrade(self);
         Environment::start(Parts {
             function: Arc::clone(function),
@@ -292,7 +291,7 @@ impl Inner {
                 }
             }),
         })
-        .map_err(|error| InvokeError::LaunchFailed(error.to_string()))
+        .map_err(|error| InvokeError::LaunchFailed(error.to_string()).into())
     }
 
     fn on_change(&self, environment: &Arc<Environment>, change: Change) {
@@ -329,5 +328,7 @@ async fn reap(fleet: Weak<Inner>, clock: Clock, idle_timeout: Duration) {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base::{Clock, RequestId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::report::{self, InitPhase, Numbers, Status};
 use super::{Invocation, InvokeError, Outcome};
-use crate::fleet::{Environment, LogStream, NoBlueprint, Prepared, Ticket, Turn, mebibytes};
+use crate::fleet::{Environment, LogStream, NoBox, Prepared, Ticket, Turn, mebibytes};
 use crate::function::FunctionConfig;
 use crate::runtime_api::{Answer, Departure, Event, InitResult};
 
@@ -79,59 +80,106 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     let clock = ticket.fleet().clock();
     let limit = Duration::from_secs(u64::from(function.timeout_s));
     let began = spent.invoke_began.unwrap_or_else(Instant::now);
-    let left = limit.saturating_sub(began.elapsed());
-    let now = clock.now();
-    if let Some(line) = report::start(function, &invocation.request_id, now) {
+    let left = spent.invoke_began.map_or(limit, |began| limit.saturating_sub(began.elapsed()));
+    if let Some(line) = report::start(function, &invocation.request_id, clock.now()) {
         environment.log.platform_line(line);
     }
+    let event = event_for(clock, environment, invocation, left);
+    let answer = wait_for_answer(environment.session.offer(event), left).await;
+    let took = began.elapsed();
+    environment.log.drain(true);
+    let ending = match answer {
+        Some(Answer::Gone { departure, delivered: false }) => return Served::NeverDelivered(departure),
+        answer => Ending::of(answer, function, &invocation.request_id),
+    };
+    let peak_mib = ending.peak_mib.unwrap_or_else(|| environment.peak_memory_mib());
+    if !ending.reusable {
+        // What it wrote until its last moment belongs before the report.
+        environment.kill();
+        environment.log.drain(true);
+    }
+    let took = if ending.status == Status::Timeout { limit } else { took };
+    let numbers = Numbers {
+        duration_ms: millis(took),
+        init_ms: spent.init_ms,
+        max_memory_mib: peak_mib.min(function.memory_mib),
+        status: ending.status,
+    };
+    let write = |line: String| environment.log.platform_line(line);
+    close_log(function, invocation, ending.failure.as_ref(), &numbers, clock.now(), write);
+    let tail = environment.log.take_tail();
+    let outcome = outcome(function, ending.payload, ending.function_error, tail, &numbers, spent.cold);
+    Served::Done { outcome, reusable: ending.reusable }
+}
+
+fn event_for(clock: &Clock, environment: &Environment, invocation: &Invocation, left: Duration) -> Event {
+    let now = clock.now();
     // Functions compare the deadline with the host's clock, which the platform's may be ahead of.
     let offset_ms = i64::try_from(clock.offset().as_millis()).unwrap_or(0);
-    let event = Event {
+    Event {
         request_id: invocation.request_id.clone(),
         deadline_ms: now.after(left).as_millis() - offset_ms,
         function_arn: Arc::clone(environment.shared_arn()),
         trace_id: trace_id(invocation, now.as_millis()),
         client_context: invocation.client_context.clone(),
         payload: invocation.payload.clone(),
-    };
-    let answer = wait_for_answer(environment.session.offer(event), left).await;
-    let duration = began.elapsed();
-    environment.log.drain(true);
-    let mut peak_mib = None;
-    let (payload, function_error, failure, status, reusable) = match answer {
-        Some(Answer::Response(body)) => (body, None, None, Status::Success, true),
-        Some(Answer::Error { body, error_type }) => {
-            (body, Some("Unhandled"), None, Status::HandlerError { error_type }, true)
-        }
-        Some(Answer::Gone { departure, delivered: false }) => return Served::NeverDelivered(departure),
-        other => {
-            let (failure, reusable) = match other {
-                Some(Answer::Gone { departure, .. }) => {
-                    peak_mib = Some(exit_peak_mib(function, &departure));
-                    (Failure::Exit(departure), false)
-                }
-                Some(Answer::TooLarge) => (Failure::TooLarge, true),
-                Some(Answer::StreamingRefused) => (Failure::Streaming, true),
-                _ => (Failure::Timeout { limit }, false),
-            };
-            let status = status_of(&failure);
-            (failure.body(&invocation.request_id), Some("Unhandled"), Some(failure), status, reusable)
-        }
-    };
-    let peak_mib = peak_mib.unwrap_or_else(|| environment.peak_memory_mib()).min(function.memory_mib);
-    if !reusable {
-        // What it wrote until its last moment belongs before the report.
-        environment.kill();
-        environment.log.drain(true);
     }
-    let duration = if status == Status::Timeout { limit } else { duration };
-    let numbers =
-        Numbers { duration_ms: millis(duration), init_ms: spent.init_ms, max_memory_mib: peak_mib, status };
-    let write = |line: String| environment.log.platform_line(line);
-    close_log(function, invocation, failure.as_ref(), &numbers, clock.now(), write);
-    let tail = environment.log.take_tail();
-    let outcome = outcome(function, payload, function_error, tail, &numbers, spent.cold);
-    Served::Done { outcome, reusable }
+}
+
+/// What an answer means for the caller, the log and the environment.
+struct Ending {
+    payload: Bytes,
+    function_error: Option<&'static str>,
+    /// What the platform has to say about it.
+    failure: Option<Failure>,
+    status: Status,
+    reusable: bool,
+    /// The peak, when the process can no longer be asked.
+    peak_mib: Option<u32>,
+}
+
+impl Ending {
+    fn of(answer: Option<Answer>, function: &FunctionConfig, request_id: &RequestId) -> Self {
+        match answer {
+            Some(Answer::Response(payload)) => Ending {
+                payload,
+                function_error: None,
+                failure: None,
+                status: Status::Success,
+                reusable: true,
+                peak_mib: None,
+            },
+            Some(Answer::Error { body, error_type }) => Ending {
+                payload: body,
+                function_error: Some("Unhandled"),
+                failure: None,
+                status: Status::HandlerError { error_type },
+                reusable: true,
+                peak_mib: None,
+            },
+            Some(Answer::TooLarge) => Self::failed(Failure::TooLarge, request_id, true, None),
+            Some(Answer::StreamingRefused) => Self::failed(Failure::Streaming, request_id, true, None),
+            Some(Answer::Gone { departure, .. }) => {
+                let peak_mib = exit_peak_mib(function, &departure);
+                Self::failed(Failure::Exit(departure), request_id, false, Some(peak_mib))
+            }
+            None => {
+                let limit = Duration::from_secs(u64::from(function.timeout_s));
+                Self::failed(Failure::Timeout { limit }, request_id, false, None)
+            }
+        }
+    }
+
+    fn failed(failure: Failure, request_id: &RequestId, reusable: bool, peak_mib: Option<u32>) -> Self {
+        Ending {
+            payload: failure.body(request_id),
+            function_error: Some("Unhandled"),
+            status: status_of(&failure),
+            failure: Some(failure),
+            reusable,
+            peak_mib,
+        }
+    }
 }
 
 /// `None` when the time was up.
@@ -148,18 +196,20 @@ async fn wait_for_answer(answer: oneshot::Receiver<Answer>, limit: Duration) -> 
 async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, InvokeError> {
     let fleet = Arc::clone(ticket.fleet());
     let function = Arc::clone(ticket.function());
-    let prepared = match fleet.prepare(&function).await {
-        Ok(prepared) => prepared,
-        Err(NoBlueprint::Invoke(error)) => return Err(error),
-        Err(NoBlueprint::Entrypoint(why)) => {
-            let failure = Failure::Entrypoint(why.0);
-            let stream = fleet.new_log_stream(&function).1;
-            return Ok(fail_without_box(&ticket, &invocation, &stream, &failure));
-        }
-    };
     let log = fleet.new_log_stream(&function);
     let init_limit = fleet.limits().init_timeout;
-    let first = start(&ticket, &prepared, &log, &invocation, InitPhase::Init, init_limit).await?;
+    let first = async {
+        let prepared = fleet.prepare(&function).await?;
+        let first = start(&ticket, &prepared, &log, &invocation, InitPhase::Init, init_limit).await?;
+        Ok((prepared, first))
+    };
+    let (prepared, first) = match first.await {
+        Ok(first) => first,
+        Err(NoBox::Invoke(error)) => return Err(error),
+        Err(NoBox::Entrypoint(why)) => {
+            return Ok(fail_without_box(&ticket, &invocation, &log.1, &Failure::Entrypoint(why)));
+        }
+    };
     if let Ok((environment, init)) = first {
         let spent = Spent { init_ms: Some(millis(init)), invoke_began: None, cold: true };
         return Ok(serve_fresh(ticket, environment, &invocation, spent).await);
@@ -167,8 +217,12 @@ async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, Inv
     // Once more, in the request's own time.
     let began = Instant::now();
     let limit = Duration::from_secs(u64::from(function.timeout_s));
-    let second = start(&ticket, &prepared, &log, &invocation, InitPhase::Invoke, limit).await?;
-    match second {
+    let second = start(&ticket, &prepared, &log, &invocation, InitPhase::Invoke, limit).await;
+    let second = second.map_err(|error| match error {
+        NoBox::Invoke(error) => error,
+        NoBox::Entrypoint(why) => InvokeError::LaunchFailed(why),
+    });
+    match second? {
         Ok((environment, _)) => {
             let spent = Spent { init_ms: None, invoke_began: Some(began), cold: true };
             Ok(serve_fresh(ticket, environment, &invocation, spent).await)
@@ -219,7 +273,7 @@ async fn start(
     invocation: &Invocation,
     phase: InitPhase,
     limit: Duration,
-) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, InvokeError> {
+) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
     let fleet = ticket.fleet();
     let function = ticket.function();
     let began = Instant::now();

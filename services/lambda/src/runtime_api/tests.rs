@@ -1,1 +1,220 @@
+//! The Runtime API as a runtime meets it: paths, states, bodies, over real sockets.
 
+use std::sync::Arc;
+
+use base::RequestId;
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use super::{Answer, Departure, Event, InitResult, Session, accept};
+
+struct Api {
+    session: Arc<Session>,
+    init: oneshot::Receiver<InitResult>,
+    stream: TcpStream,
+    address: std::net::SocketAddr,
+}
+
+async fn api() -> Api {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (session, init) = Session::new();
+    tokio::spawn(accept(listener, Arc::clone(&session)));
+    Api { session, init, stream: TcpStream::connect(address).await.unwrap(), address }
+}
+
+fn event(payload: &[u8]) -> Event {
+    Event {
+        request_id: RequestId::fresh(),
+        deadline_ms: 1,
+        function_arn: Arc::from("arn"),
+        trace_id: "Root=1".to_owned(),
+        client_context: None,
+        payload: Bytes::copy_from_slice(payload),
+    }
+}
+
+async fn read(stream: &mut TcpStream) -> (u16, String) {
+    let mut bytes = Vec::new();
+    loop {
+        assert_ne!(stream.read_buf(&mut bytes).await.unwrap(), 0, "closed");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+            return (head[9..12].parse().unwrap(), body.to_owned());
+        }
+    }
+}
+
+impl Api {
+    async fn send(&mut self, request: &str) -> (u16, String) {
+        self.stream.write_all(request.as_bytes()).await.unwrap();
+        read(&mut self.stream).await
+    }
+
+    async fn post(&mut self, path: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        self.send(&format!(
+            "POST /2018-06-01/runtime/{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await
+    }
+}
+
+const NEXT: &str = "GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n";
+
+#[tokio::test]
+async fn an_event_waits_for_the_runtime_and_the_runtime_for_an_event() {
+    let mut api = api().await;
+    let (first, second) = (event(b"1"), event(b"2"));
+    let (first_id, second_id) = (first.request_id.clone(), second.request_id.clone());
+    let answer = api.session.offer(first);
+    assert_eq!(api.send(NEXT).await, (200, "1".to_owned()));
+    assert!(matches!((&mut api.init).await, Ok(InitResult::Ready)));
+    assert_eq!(api.post(&format!("invocation/{first_id}/response"), "one").await.0, 202);
+    assert!(matches!(answer.await, Ok(Answer::Response(body)) if body == "one"));
+
+    api.stream.write_all(NEXT.as_bytes()).await.unwrap();
+    api.session.parked().await;
+    let answer = api.session.offer(second);
+    assert_eq!(read(&mut api.stream).await, (200, "2".to_owned()));
+    assert_eq!(api.post(&format!("invocation/{second_id}/error"), "{}").await.0, 202);
+    assert!(matches!(answer.await, Ok(Answer::Error { body, .. }) if body == "{}"));
+}
+
+#[tokio::test]
+async fn requests_out_of_turn_are_refused_as_aws_does() {
+    let mut api = api().await;
+    let refused = |from: &str, to: &str| {
+        let message = format!(
+            "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
+        );
+        (403, format!(r#"{{"errorMessage":"{message}","errorType":"InvalidStateTransition"}}"#))
+    };
+    assert_eq!(api.post("invocation/x/response", "1").await, refused("RuntimeStarted", "InvocationResponse"));
+    let event = event(b"{}");
+    let id = event.request_id.clone();
+    let _answer = api.session.offer(event);
+    api.send(NEXT).await;
+    assert_eq!(
+        api.post("invocation/other/response", "1").await,
+        (400, r#"{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}"#.to_owned())
+    );
+    assert_eq!(api.send(NEXT).await, refused("RuntimeRunning", "RuntimeReady"));
+    assert_eq!(api.post("init/error", "{}").await, refused("RuntimeRunning", "RuntimeInitError"));
+    assert_eq!(api.post(&format!("invocation/{id}/response"), "1").await.0, 202);
+    assert_eq!(
+        api.post(&format!("invocation/{id}/response"), "1").await,
+        refused("RuntimeResponseSent", "InvocationResponse")
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_supported_says_so() {
+    let mut api = api().await;
+    let (status, body) = api.send("POST /2020-01-01/extension/register HTTP/1.1\r\n\r\n").await;
+    assert!(status == 501 && body.contains("not supported yet"), "{status} {body}");
+    let (status, body) = api.send("GET /2018-06-01/runtime/restore/next HTTP/1.1\r\n\r\n").await;
+    assert!(status == 404 && body.contains("SnapStart"), "{status} {body}");
+    assert_eq!(api.send("GET /elsewhere HTTP/1.1\r\n\r\n").await.0, 404);
+    assert_eq!(api.send("POST /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n").await.0, 405);
+    let event = event(b"{}");
+    let id = event.request_id.clone();
+    let answer = api.session.offer(event);
+    api.send(NEXT).await;
+    let (status, body) = api
+        .send(&format!(
+            "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\n\
+             Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        ))
+        .await;
+    assert!(status == 501 && body.contains("streaming"), "{status} {body}");
+    assert!(matches!(answer.await, Ok(Answer::StreamingRefused)));
+}
+
+#[tokio::test]
+async fn bodies_come_whole_in_chunks_after_100_continue_and_byte_by_byte() {
+    let mut api = api().await;
+    for style in 0..3 {
+        let event = event(b"{}");
+        let id = event.request_id.clone();
+        let answer = api.session.offer(event);
+        api.send(NEXT).await;
+        let head = format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\n");
+        match style {
+            0 => {
+                let request = format!(
+                    "{head}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: x\r\n\r\n"
+                );
+                assert_eq!(api.send(&request).await.0, 202);
+            }
+            1 => {
+                let request = format!("{head}Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+                assert_eq!(api.send(&request).await.0, 100);
+                assert_eq!(api.send("abcde").await.0, 202);
+            }
+            _ => {
+                for byte in format!("{head}Content-Length: 5\r\n\r\nabcde").bytes() {
+                    api.stream.write_all(&[byte]).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(read(&mut api.stream).await.0, 202);
+            }
+        }
+        assert!(matches!(answer.await, Ok(Answer::Response(body)) if body == "abcde"), "style {style}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_event_arrives_whole() {
+    let mut api = api().await;
+    let payload = "x".repeat(6 * 1024 * 1024);
+    let _answer = api.session.offer(event(payload.as_bytes()));
+    let (status, body) = api.send(NEXT).await;
+    assert_eq!((status, body.len()), (200, payload.len()));
+}
+
+#[tokio::test]
+async fn an_initialisation_error_is_passed_on() {
+    let mut api = api().await;
+    assert_eq!(api.post("init/error", r#"{"errorType":"X"}"#).await.0, 202);
+    assert!(
+        matches!((&mut api.init).await, Ok(InitResult::Failed { body, .. }) if body == r#"{"errorType":"X"}"#)
+    );
+    assert_eq!(api.post("init/error", "{}").await.0, 403);
+}
+
+#[tokio::test]
+async fn the_end_of_the_process_answers_for_it() {
+    let mut api = api().await;
+    let gone = Departure { code: Some(3), ..Departure::default() };
+    let answer = api.session.offer(event(b"{}"));
+    api.send(NEXT).await;
+    api.session.depart(gone);
+    assert!(matches!(answer.await, Ok(Answer::Gone { departure, delivered: true }) if departure == gone));
+    let answer = api.session.offer(event(b"{}"));
+    assert!(matches!(answer.await, Ok(Answer::Gone { delivered: false, .. })));
+}
+
+#[tokio::test]
+async fn a_runtime_that_reconnects_gets_the_event() {
+    let mut api = api().await;
+    api.stream.write_all(NEXT.as_bytes()).await.unwrap();
+    api.session.parked().await;
+    api.stream = TcpStream::connect(api.address).await.unwrap();
+    while api.session.is_parked() {
+        tokio::task::yield_now().await;
+    }
+    let _answer = api.session.offer(event(b"7"));
+    assert_eq!(api.send(NEXT).await, (200, "7".to_owned()));
+}
+
+#[tokio::test]
+async fn garbage_is_refused() {
+    let mut api = api().await;
+    let (status, body) = api.send("\u{1}\u{2}\u{3}\r\n\r\n").await;
+    assert!(status == 400 && body.contains("InvalidRequestFormat"), "{status} {body}");
+}
