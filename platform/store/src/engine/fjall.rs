@@ -6,6 +6,10 @@
 //! fjall starts a new journal file only after 64 MB, and reads the whole file at its start, whatever is in the tables
 //! already: up to 0.3 s. So whoever closes the store brings everything into tables and empties the file. After a kill
 //! there is nothing but the journal, and the next start takes the time it takes.
+//!
+//! Known gap: a killed process leaves a journal that is whole but for its end, which fjall cuts off. A power failure
+//! may leave a last batch with a hole in it (a page that did not reach the disk, of a commit that nobody was told of).
+//! fjall 3.1 then refuses to open (`ChecksumMismatch`) instead of cutting that batch off. SQLite does not have this.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
