@@ -240,6 +240,40 @@ async fn no_invoke_sees_what_was_before_an_update() {
     }
 }
 
+/// Invokes that race with updates: each one reads the round of the last update that was answered before it began,
+/// and may see that round or a later one, never an earlier one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn invokes_that_race_with_updates_never_see_the_past() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    const ROUNDS: u64 = 30;
+    let house = Arc::new(House::new());
+    house.create("hello", "0").await;
+    let answered = Arc::new(AtomicU64::new(0));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (house, answered) = (Arc::clone(&house), Arc::clone(&answered));
+            tokio::spawn(async move {
+                let mut invokes = 0;
+                while answered.load(Ordering::Acquire) < ROUNDS {
+                    let before = answered.load(Ordering::Acquire);
+                    let seen: u64 = house.answer("hello").await["code"].as_str().unwrap().parse().unwrap();
+                    assert!(seen >= before, "round {before} was answered, an invoke saw {seen}");
+                    invokes += 1;
+                }
+                invokes
+            })
+        })
+        .collect();
+    for round in 1..=ROUNDS {
+        let input = new_code("hello", &round.to_string(), json!({}));
+        house.ask_as(AccountId::DEFAULT, "UpdateFunctionCode", input).await.unwrap();
+        answered.store(round, Ordering::Release);
+    }
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+}
+
 #[tokio::test]
 async fn an_update_changes_what_it_names_and_nothing_else() {
     let house = House::new();

@@ -233,7 +233,8 @@ impl Packages {
             let (packages, digest) = (self.clone(), *digest);
             blocking(move || packages.unpack(&digest, &zip)).await
         };
-        cell.get_or_try_init(fill).await.map(|()| ())
+        cell.get_or_try_init(fill).await?;
+        Ok(())
     }
 
     fn unpack(&self, digest: &Digest, zip: &[u8]) -> Result<(), PackageError> {
