@@ -215,14 +215,22 @@ def observed(outcome):
     }
 
 
+def formats(version, handler):
+    """(log format, with frames): all of them for handlers that write, but once per official client."""
+    yield "text", False
+    writes = any(word in handler for word in ("raises", "console", "fatal", "missing", "unhandled", "throws"))
+    if writes and version != 22:
+        yield from (("text", True), ("json", False), ("json", True))
+        if "console" in handler:
+            yield from (("json_warn", False), ("json_warn", True))
+
+
 def cases():
     for version in NODES:
         for handler, events in TABLE + (UNTIL_22 if version < 24 else FROM_24):
-            writes = any(word in handler for word in ("raises", "console", "fatal", "missing", "unhandled", "throws"))
-            for log in LOGS if writes else ("text",):
-                for framed in (False, True) if writes else (False,):
-                    name = "-".join([str(version), handler.replace("/", "_"), log] + ["framed"] * framed)
-                    yield pytest.param(version, handler, events, log, framed, id=name)
+            for log, framed in formats(version, handler):
+                name = "-".join([str(version), handler.replace("/", "_"), log] + ["framed"] * framed)
+                yield pytest.param(version, handler, events, log, framed, id=name)
 
 
 @pytest.mark.parametrize(("version", "handler", "events", "log", "framed"), list(cases()))
