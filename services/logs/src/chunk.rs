@@ -80,7 +80,7 @@ fn pack_long(first_ms: i64, message: &str, ingestion_ms: i64) -> PackedChunk {
     let mut pieces = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
-        let (piece, after) = rest.split_at(rest.floor_char_boundary(MAX_VALUE_BYTES));
+        let (piece, after) = rest.split_at(piece_end(rest));
         pieces.push(piece);
         rest = after;
     }
@@ -92,6 +92,15 @@ fn pack_long(first_ms: i64, message: &str, ingestion_ms: i64) -> PackedChunk {
     let mut parts = vec![store::value::encode(VERSION, &chunk)];
     parts.extend(pieces[1..].iter().map(|piece| store::value::encode(VERSION, *piece)));
     PackedChunk { first_ms, parts }
+}
+
+/// Where to cut a text so that its beginning fits a value: never within a character.
+fn piece_end(text: &str) -> usize {
+    let mut end = text.len().min(MAX_VALUE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
 }
 
 /// A chunk read back.

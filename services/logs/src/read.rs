@@ -17,7 +17,7 @@ use crate::stream::Stream;
 use crate::window::{FoundEvent, Window};
 
 /// What one read over many streams takes from the store before it answers with what it has, in bytes.
-const READ_BUDGET_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const READ_BUDGET_BYTES: usize = 64 * 1024 * 1024;
 /// What it takes from each stream at least.
 const STREAM_BUDGET_BYTES: usize = 128 * 1024;
 /// Stream records read at once.
@@ -134,6 +134,8 @@ pub(crate) struct Search {
     pub(crate) from: GroupPosition,
     pub(crate) pattern: Pattern,
     pub(crate) max_events: usize,
+    /// What the read may take from the store, in bytes; each stream may have [`STREAM_BUDGET_BYTES`] at least.
+    pub(crate) budget_bytes: usize,
 }
 
 /// Events of many streams in order of time, and where the next page begins, if there may be more.
@@ -160,7 +162,7 @@ pub(crate) fn search(
         names: Vec::new(),
         lower: search.from.max(GroupPosition::at(search.period.start_ms)),
         end_ms: search.period.end_ms,
-        budget_bytes: READ_BUDGET_BYTES,
+        budget_bytes: search.budget_bytes,
     };
     match &search.streams {
         Streams::Named(names) => {
@@ -253,5 +255,84 @@ impl Reader<'_> {
             .map(|(position, stream, event)| (position, names[stream].clone(), event))
             .collect();
         SearchPage { events, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base::{AccountId, Clock, Region, Timestamp};
+    use store::Store;
+
+    use super::*;
+    use crate::batch::NewEvent;
+    use crate::group::Group;
+    use crate::{Logs, LogsDeps};
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    /// Streams of large events, one chunk each; every fifth has a needle.
+    async fn haystack(scope: &Scope, times_ms: &[i64]) -> Arc<Logs> {
+        let clock = Clock::frozen(Timestamp(NOW));
+        let logs = Logs::new(LogsDeps { store: Store::in_memory().unwrap(), clock });
+        let group = Group {
+            name: "g".into(),
+            uid: 0,
+            created_ms: NOW,
+            retention_days: None,
+            tags: Default::default(),
+        };
+        logs.create_group(scope.clone(), group).await.unwrap();
+        for stream in ["a", "b", "c"] {
+            logs.create_stream(scope.clone(), "g".into(), stream.into()).await.unwrap();
+            for (at, timestamp_ms) in times_ms.iter().copied().enumerate() {
+                let word = if at % 5 == 0 { "needle" } else { "hay" };
+                let message = format!("{stream} {at:02} {word} {}", "x".repeat(50_000));
+                let events = vec![NewEvent { timestamp_ms, message }];
+                logs.put_events(scope.clone(), "g".into(), stream.into(), events).await.unwrap();
+            }
+        }
+        logs
+    }
+
+    /// The beginnings of all needles found, and the number of pages it took.
+    fn needles(logs: &Logs, scope: &Scope) -> (Vec<String>, usize) {
+        let group = logs.group(scope, "g").unwrap();
+        let snapshot = logs.store.snapshot().unwrap();
+        let mut query = Search {
+            streams: Streams::Prefix(String::new()),
+            period: Period { start_ms: 0, end_ms: i64::MAX },
+            from: GroupPosition::at(0),
+            pattern: Pattern::parse("needle").unwrap(),
+            max_events: 10_000,
+            budget_bytes: 0,
+        };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        loop {
+            let page = search(&snapshot, scope, group.uid, &query).unwrap();
+            pages += 1;
+            found.extend(page.events.into_iter().map(|(.., event)| event.message[..4].to_owned()));
+            let Some(next) = page.next else { return (found, pages) };
+            assert!(next > query.from, "every page begins later than the one before");
+            query.from = next;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_that_uses_up_its_budget_goes_on_where_it_stopped() {
+        let scope = Scope { account: AccountId::DEFAULT, region: Region::default() };
+        let apart: Vec<i64> = (0..20).map(|n| NOW + n * 1_000).collect();
+        let (found, pages) = needles(&*haystack(&scope, &apart).await, &scope);
+        let by_time =
+            ["a 00", "b 00", "c 00", "a 05", "b 05", "c 05", "a 10", "b 10", "c 10", "a 15", "b 15", "c 15"];
+        assert_eq!(found, by_time);
+        assert!(pages > 2, "{pages}");
+        // All in one millisecond: no place to stop, so it reads on.
+        let (found, pages) = needles(&*haystack(&scope, &[NOW; 20]).await, &scope);
+        let by_stream =
+            ["a 00", "a 05", "a 10", "a 15", "b 00", "b 05", "b 10", "b 15", "c 00", "c 05", "c 10", "c 15"];
+        assert_eq!(found, by_stream);
+        assert!(pages <= 2, "{pages}");
     }
 }

@@ -11,7 +11,7 @@ use crate::errors::LogsError;
 use crate::identifier;
 use crate::pattern::Pattern;
 use crate::position::GroupPosition;
-use crate::read::{self, Period, Search, Streams};
+use crate::read::{self, Period, READ_BUDGET_BYTES, Search, Streams};
 use crate::token;
 
 const DEFAULT_LIMIT: usize = 10_000;
@@ -86,6 +86,7 @@ pub(crate) async fn filter_log_events(
         from: from.unwrap_or(GroupPosition::at(start_ms)),
         pattern,
         max_events: input.limit.unwrap_or(DEFAULT_LIMIT),
+        budget_bytes: READ_BUDGET_BYTES,
     };
     let reader = Arc::clone(&logs);
     let page = tokio::task::spawn_blocking(move || {
