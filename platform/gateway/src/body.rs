@@ -40,10 +40,7 @@ pub(crate) async fn read(
     }
     let limit = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
     if announced.is_some_and(|bytes| bytes > limit) {
-        // A client that waits for "100 Continue" has sent nothing yet and reads the answer first.
-        if !headers.contains_key(http::header::EXPECT) {
-            drain(body).await;
-        }
+        discard(body, headers).await;
         return Err(BodyError::TooLarge);
     }
     let mut first = Bytes::new();
@@ -81,6 +78,14 @@ async fn next(body: &mut Incoming, pause: Duration) -> Result<Option<Bytes>, Bod
                 Err(_trailers) => {}
             },
         }
+    }
+}
+
+/// Reads a body away that nobody wants, so that its sender gets to see why. A client that waits for "100 Continue" has
+/// sent nothing yet and reads the answer first.
+pub(crate) async fn discard(body: Incoming, headers: &HeaderMap) {
+    if !body.is_end_stream() && !headers.contains_key(http::header::EXPECT) {
+        drain(body).await;
     }
 }
 

@@ -11,13 +11,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{Catalog, Protocol};
-use wire::ErrorForm;
 use wire::sigv4::{Dialect, Signature};
+use wire::{ErrorForm, Route, WireError};
 
+use crate::auth::{self, Sender};
 use crate::body::{self, BodyError};
 use crate::origin::{self, Verdict};
 use crate::server::Gate;
-use crate::{SourceKind, admin, auth};
+use crate::{SourceKind, admin};
 
 /// What the access log tells of a request beyond its head and its status.
 #[derive(Default)]
@@ -44,6 +45,7 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
             response
         }
         Verdict::Refused(why) => {
+            body::discard(body, &parts.headers).await;
             let error = ApiError::new("AccessDeniedException", why).status(403);
             wire::encode_error(&ErrorForm::guess(&parts), &error, &request_id)
         }
@@ -117,8 +119,8 @@ impl Failed {
     }
 }
 
-impl From<wire::WireError> for Failed {
-    fn from(error: wire::WireError) -> Self {
+impl From<WireError> for Failed {
+    fn from(error: WireError) -> Self {
         Failed::new(error.error, error.form)
     }
 }
@@ -132,45 +134,8 @@ async fn call(
     body: Incoming,
     noted: &mut Noted,
 ) -> Result<Response<Bytes>, Failed> {
-    let inner = &*gate.inner;
-    let config = &inner.config;
-    let found = Signature::find(parts);
-    let signing_name =
-        found.as_ref().ok().and_then(Option::as_ref).map(|signature| signature.service.as_str());
-
-    // The query protocol names its operation in the body; all others in the head, so that limits hold before it.
-    let catalog = Catalog::embedded();
-    let early = if is_form(parts) {
-        None
-    } else {
-        let route = wire::route(catalog, parts, &Bytes::new(), signing_name);
-        Some(route.map_err(Failed::from)?)
-    };
-    let signing_name = signing_name.map(str::to_owned);
-    let (form, dialect) = match &early {
-        Some(route) => (route.error_form(), dialect_of(route.protocol)),
-        None => (ErrorForm::guess(parts), Dialect::Xml),
-    };
-    let unsigned_allowed = early.as_ref().is_some_and(|route| route.operation.unsigned);
-    let claim = auth::claim(inner, found, unsigned_allowed)
-        .map_err(|refusal| Failed::new(refusal.to_api(dialect), form))?;
-
-    let declared =
-        early.as_ref().and_then(|route| inner.front_door.body_limit(route.service.id, route.operation.name));
-    let limit_bytes = declared.map_or(config.max_body_bytes, |limit| limit.bytes);
-    let body = body::read(body, &parts.headers, limit_bytes, config.read_timeout)
-        .await
-        .map_err(|error| body_failure(error, form, declared.map(|limit| limit.message), limit_bytes))?;
-    noted.body_bytes = body.len();
-
-    let sender =
-        claim.confirm(inner, parts, &body).map_err(|refusal| Failed::new(refusal.to_api(dialect), form))?;
-    let route = match early {
-        Some(route) => route,
-        None => wire::route(catalog, parts, &body, signing_name.as_deref()).map_err(Failed::from)?,
-    };
-    noted.service = route.service.id;
-    noted.operation = route.operation.name;
+    let Admitted { route, sender, body } = admit(gate, parts, body).await?;
+    *noted = Noted { service: route.service.id, operation: route.operation.name, body_bytes: body.len() };
     let failed = |error| Failed::new(error, route.error_form());
 
     let input = wire::decode(&route, parts, body).map_err(failed)?;
@@ -185,12 +150,74 @@ async fn call(
         request_id: request_id.clone(),
         source,
     };
-    let front_door = &inner.front_door;
+    let front_door = &gate.inner.front_door;
     let output = front_door
         .enter(front_door.call_from(caller), route.service.id, route.operation.name, input)
         .await
         .map_err(failed)?;
     Ok(wire::encode_output(&route, &output, request_id))
+}
+
+/// A request that is what it says it is.
+struct Admitted {
+    route: Route,
+    sender: Sender,
+    body: Bytes,
+}
+
+/// Routes and authenticates a request and reads its body, none of it before what comes before it is settled.
+///
+/// Simplifying assumption: where the body names the operation (query protocol), unsigned requests are refused even if
+/// the model lets the operation have them.
+async fn admit(gate: &Gate, parts: &Parts, body: Incoming) -> Result<Admitted, Failed> {
+    let inner = &*gate.inner;
+    let found = Signature::find(parts);
+    let signature = found.as_ref().ok().and_then(Option::as_ref);
+    let signing_name = signature.map(|signature| signature.service.clone());
+
+    // The query protocol names its operation in the body; all others in the head, so that limits hold before it.
+    let early = match route_by_head(parts, signing_name.as_deref()) {
+        Ok(early) => early,
+        Err(error) => {
+            body::discard(body, &parts.headers).await;
+            return Err(error.into());
+        }
+    };
+    let (form, dialect) = match &early {
+        Some(route) => (route.error_form(), dialect_of(route.protocol)),
+        None => (ErrorForm::guess(parts), Dialect::Xml),
+    };
+    let unsigned_allowed = early.as_ref().is_some_and(|route| route.operation.unsigned);
+    let claim = match auth::claim(inner, found, unsigned_allowed) {
+        Ok(claim) => claim,
+        Err(refusal) => {
+            body::discard(body, &parts.headers).await;
+            return Err(Failed::new(refusal.to_api(dialect), form));
+        }
+    };
+
+    let declared =
+        early.as_ref().and_then(|route| inner.front_door.body_limit(route.service.id, route.operation.name));
+    let limit_bytes = declared.map_or(inner.config.max_body_bytes, |limit| limit.bytes);
+    let body = body::read(body, &parts.headers, limit_bytes, inner.config.read_timeout)
+        .await
+        .map_err(|error| body_failure(error, form, declared.map(|limit| limit.message), limit_bytes))?;
+
+    let sender =
+        claim.confirm(inner, parts, &body).map_err(|refusal| Failed::new(refusal.to_api(dialect), form))?;
+    let route = match early {
+        Some(route) => route,
+        None => wire::route(Catalog::embedded(), parts, &body, signing_name.as_deref())?,
+    };
+    Ok(Admitted { route, sender, body })
+}
+
+/// The route, as far as the head tells it: `None` for the query protocol, whose bodies name the operation.
+fn route_by_head(parts: &Parts, signing_name: Option<&str>) -> Result<Option<Route>, WireError> {
+    if is_form(parts) {
+        return Ok(None);
+    }
+    wire::route(Catalog::embedded(), parts, &Bytes::new(), signing_name).map(Some)
 }
 
 fn body_failure(

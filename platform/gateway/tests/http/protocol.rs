@@ -83,6 +83,19 @@ async fn a_body_beyond_its_limit_gets_an_answer_and_no_hang() {
 }
 
 #[tokio::test]
+async fn a_refused_client_gets_its_answer_whatever_it_sends() {
+    let house = House::open(AuthMode::Audit).await;
+    let large = vec![b'1'; 5_000_000];
+    let stranger = Ask::invoke("echo", &large).signed(|signer| signer.key = "AKIANOBODY");
+    assert_eq!(house.ask(stranger).await.status, 403);
+    let mut nowhere = Ask::invoke("echo", &large);
+    nowhere.target = "/nowhere".to_owned();
+    assert!((400..500).contains(&house.ask(nowhere).await.status));
+    let page = Ask::invoke("echo", &large).header("origin", "https://evil.example");
+    assert_eq!(house.ask(page).await.status, 403);
+}
+
+#[tokio::test]
 async fn a_client_that_asks_first_is_told_to_go_on() {
     let house = House::open(AuthMode::Audit).await;
     let mut client = house.connect().await;
