@@ -11,7 +11,7 @@
 //!
 //! Form: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_RequestParameters>.
 
-use base::{AccountId, Region};
+use base::{AccountId, Principal, Region};
 
 use crate::error::LambdaError;
 
@@ -94,7 +94,8 @@ impl FunctionName {
         }
         if let Some(account) = self.account.as_deref().filter(|account| *account != place.account.to_string())
         {
-            let (caller, operation, region, name) = (place.caller, place.operation, place.region, &self.name);
+            let (caller, operation, region, name) =
+                (place.caller.arn(), place.operation, place.region, &self.name);
             return Err(LambdaError::AccessDenied(format!(
                 "User: {caller} is not authorized to perform: lambda:{operation} on resource: \
                  arn:aws:lambda:{region}:{account}:function:{name} because no resource-based policy allows the \
@@ -119,8 +120,8 @@ impl FunctionName {
 pub(crate) struct Place<'a> {
     pub(crate) account: AccountId,
     pub(crate) region: &'a Region,
-    /// The ARN of who calls, for messages.
-    pub(crate) caller: &'a str,
+    /// Who calls, for messages.
+    pub(crate) caller: &'a Principal,
     /// The operation, for messages.
     pub(crate) operation: &'static str,
 }
@@ -196,7 +197,7 @@ mod tests {
         let place = Place {
             account: AccountId::DEFAULT,
             region: &region,
-            caller: "arn:aws:iam::000000000000:root",
+            caller: &Principal::Root { account: AccountId::DEFAULT },
             operation: "GetFunction",
         };
         FunctionName::parse(text)

@@ -125,8 +125,34 @@ fn checked_payload(payload: Option<wire::Blob>) -> Result<Bytes, LambdaError> {
     match serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
         Ok(_) if std::str::from_utf8(&payload).is_ok() => Ok(payload),
         Ok(_) => Err(no_json("it is not UTF-8")),
-        Err(error) => Err(no_json(&error.to_string())),
+        Err(error) => Err(no_json(&unknown_word(&payload).unwrap_or_else(|| error.to_string()))),
     }
+}
+
+/// AWS's words for the commonest mistake, a payload that begins with a bare word.
+fn unknown_word(payload: &[u8]) -> Option<String> {
+    const SHOWN_CHARS: usize = 500;
+    let text = std::str::from_utf8(payload).ok()?;
+    let rest = text.trim_ascii_start();
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    let word = rest.split(|c| !is_part(c)).next()?;
+    let bare = word.starts_with(|c: char| is_part(c) && !c.is_ascii_digit());
+    if !bare || matches!(word, "true" | "false" | "null") {
+        return None;
+    }
+    let before = &text[..text.len() - rest.len()];
+    let line = 1 + before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().len() + word.len() + 1;
+    let shown: String = text.chars().take(SHOWN_CHARS).collect();
+    let hidden = match text.len() - shown.len() {
+        0 => String::new(),
+        bytes => format!("[truncated {bytes} bytes]"),
+    };
+    let word: String = word.chars().take(SHOWN_CHARS).collect();
+    Some(format!(
+        "Unrecognized token '{word}': was expecting (JSON String, Number, Array, Object or token 'null', 'true' or \
+         'false')\n at [Source: (byte[])\"{shown}\"{hidden}; line: {line}, column: {column}]"
+    ))
 }
 
 fn no_json(why: &str) -> LambdaError {
@@ -180,6 +206,20 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn a_bare_word_is_refused_in_awss_words() {
+        assert_eq!(
+            payload("hello").unwrap_err(),
+            "Could not parse request body into json: Could not parse payload into json: Unrecognized token 'hello': was \
+             expecting (JSON String, Number, Array, Object or token 'null', 'true' or 'false')\n at [Source: \
+             (byte[])\"hello\"; line: 1, column: 6]"
+        );
+        assert!(payload("\n ab c").unwrap_err().ends_with("\"\n ab c\"; line: 2, column: 4]"));
+        assert!(
+            payload("w".repeat(600)).unwrap_err().contains("[truncated 100 bytes]; line: 1, column: 601]")
+        );
     }
 
     #[test]

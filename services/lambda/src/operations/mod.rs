@@ -21,7 +21,6 @@ fn target(
     function_name: &str,
     qualifier: Option<&str>,
 ) -> Result<Target, LambdaError> {
-    let place =
-        Place { account: call.account(), region: call.region(), caller: &call.principal().arn(), operation };
+    let place = Place { account: call.account(), region: call.region(), caller: call.principal(), operation };
     FunctionName::parse(function_name)?.within(&place, qualifier)
 }
