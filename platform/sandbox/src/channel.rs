@@ -17,7 +17,16 @@ const ANSWER_LIMIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// One box's channel.
 pub(crate) struct Channel {
     fd: OwnedFd,
-    words: Mutex<LastWords>,
+    heard: Mutex<Heard>,
+}
+
+/// Everything heard that nobody has asked for yet.
+#[derive(Default)]
+struct Heard {
+    /// `Started` or `Failed`, with its descriptors.
+    start: Option<(InitSays, Vec<OwnedFd>)>,
+    words: LastWords,
+    closed: bool,
 }
 
 /// What a box said before its end.
@@ -32,16 +41,26 @@ pub(crate) struct LastWords {
 impl Channel {
     /// `fd` must be non-blocking.
     pub(crate) fn new(fd: OwnedFd) -> Self {
-        Self { fd, words: Mutex::new(LastWords::default()) }
+        Self { fd, heard: Mutex::new(Heard::default()) }
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
+    /// How the launch went, if it was said already; an error of kind `UnexpectedEof` if it never will be.
+    pub(crate) fn take_start(&self) -> io::Result<Option<(InitSays, Vec<OwnedFd>)>> {
+        let mut heard = lock(&self.heard);
+        heard.listen(&self.fd);
+        match heard.start.take() {
+            None if heard.closed => Err(io::ErrorKind::UnexpectedEof.into()),
+            start => Ok(start),
+        }
+    }
+
     /// Asks init and waits for its answer. Other words are kept. One question at a time.
     pub(crate) fn ask(&self, question: &ServerAsks) -> io::Result<InitSays> {
-        let mut words = lock(&self.words);
+        let mut heard = lock(&self.heard);
         fdpass::send(&self.fd, &protocol::encode(question)?, &[])?;
         loop {
             let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
@@ -49,37 +68,52 @@ impl Channel {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the box's init does not answer"));
             }
             match receive(&self.fd)? {
-                Some(answer @ (InitSays::Done { .. } | InitSays::Memory { .. })) => return Ok(answer),
-                Some(other) => words.keep(&other),
+                Some((answer @ (InitSays::Done { .. } | InitSays::Memory { .. }), _)) => return Ok(answer),
+                Some((other, fds)) => heard.keep(other, fds),
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
     }
 
-    /// Everything said so far; complete once the box is gone.
+    /// The words about its end; complete once the box is gone.
     pub(crate) fn last_words(&self) -> LastWords {
-        let mut words = lock(&self.words);
-        while let Ok(Some(said)) = receive(&self.fd) {
-            words.keep(&said);
-        }
-        *words
+        let mut heard = lock(&self.heard);
+        heard.listen(&self.fd);
+        heard.words
     }
 }
 
-impl LastWords {
-    fn keep(&mut self, said: &InitSays) {
+impl Heard {
+    /// Hears what was said so far.
+    fn listen(&mut self, fd: &OwnedFd) {
+        loop {
+            match receive(fd) {
+                Ok(Some((said, fds))) => self.keep(said, fds),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(None) | Err(_) => {
+                    self.closed = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, said: InitSays, fds: Vec<OwnedFd>) {
         match said {
-            InitSays::Exited { code, signal } => self.exited = Some((*code, *signal)),
-            InitSays::OverMemory { peak_bytes } => self.over_memory_bytes = Some(*peak_bytes),
-            _ => {}
+            InitSays::Exited { code, signal } => self.words.exited = Some((code, signal)),
+            InitSays::OverMemory { peak_bytes } => self.words.over_memory_bytes = Some(peak_bytes),
+            InitSays::Started | InitSays::Failed { .. } => self.start = Some((said, fds)),
+            // The late answer to a question that was given up.
+            InitSays::Done { .. } | InitSays::Memory { .. } => {}
         }
     }
 }
 
-fn receive(fd: &OwnedFd) -> io::Result<Option<InitSays>> {
-    let mut buffer = [0; 256];
+fn receive(fd: &OwnedFd) -> io::Result<Option<(InitSays, Vec<OwnedFd>)>> {
+    let mut buffer = [0; 4096];
     match fdpass::receive(fd, &mut buffer)? {
         (0, _) => Ok(None),
-        (length, _) => protocol::decode(&buffer[..length]).map(Some),
+        (length, fds) => Ok(Some((protocol::decode(&buffer[..length])?, fds))),
     }
 }

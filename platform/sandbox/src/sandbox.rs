@@ -84,13 +84,19 @@ impl Sandbox {
     /// then nothing is left of the box.
     pub async fn launch(&self, spec: BoxSpec) -> Result<RunningBox, SandboxError> {
         spec.check()?;
-        let spawner = self.spawner().await?;
-        let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
         let limit = Duration::from_millis(LAUNCH_LIMIT_MS);
-        match tokio::time::timeout(limit, spawner.launch(&spec, serial)).await {
+        match tokio::time::timeout(limit, self.launch_once(&spec)).await {
+            // The spawner died before it took the request: another one may.
+            Ok(Err(SandboxError::Spawner { .. })) => self.launch_once(&spec).await,
             Ok(result) => result,
             Err(_) => Err(SandboxError::LaunchTimeout { id: spec.id, limit_ms: LAUNCH_LIMIT_MS }),
         }
+    }
+
+    async fn launch_once(&self, spec: &BoxSpec) -> Result<RunningBox, SandboxError> {
+        let spawner = self.spawner().await?;
+        let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
+        spawner.launch(spec, serial).await
     }
 
     /// Kills all boxes and stops the spawner. Later launches answer [`SandboxError::ShutDown`].
@@ -137,6 +143,8 @@ struct Spawner {
     socket: Arc<AsyncFd<OwnedFd>>,
     boxes: Arc<Boxes>,
     ended: watch::Receiver<bool>,
+    /// Takes no more launches; known before anybody hears of the end of its boxes.
+    dead: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -187,16 +195,16 @@ impl Spawner {
         };
         let boxes = Arc::new(Boxes::default());
         let (ended_sender, ended) = watch::channel(false);
-        let stopping = Arc::new(AtomicBool::new(false));
+        let (dead, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let socket = Arc::new(socket);
         tokio::spawn(listen(
             Arc::clone(&socket),
             Arc::clone(&boxes),
             child,
             ended_sender,
-            Arc::clone(&stopping),
+            [Arc::clone(&dead), Arc::clone(&stopping)],
         ));
-        Ok(Arc::new(Self { pid, facts, socket, boxes, ended, stopping }))
+        Ok(Arc::new(Self { pid, facts, socket, boxes, ended, dead, stopping }))
     }
 
     /// Sends the arguments, waits for the first answer.
@@ -220,7 +228,7 @@ impl Spawner {
     }
 
     fn is_dead(&self) -> bool {
-        *self.ended.borrow()
+        self.dead.load(Ordering::Relaxed)
     }
 
     /// The spawner kills everything and ends when its socket is shut down.
@@ -257,26 +265,14 @@ impl Spawner {
         let fds = [theirs.as_fd(), output_inside.as_fd(), telemetry_inside.as_fd()];
         if let Err(source) = send(&self.socket, &record, &fds).await {
             lock(&self.boxes).remove(&serial);
+            self.dead.store(true, Ordering::Relaxed);
             return Err(SandboxError::Spawner { action: "does not take a launch", source });
         }
         // From here on only the box has these: their end is the box's end.
         drop((theirs, output_inside, telemetry_inside));
 
-        let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
-        let watched = watch_fd(channel.fd().try_clone_to_owned().map_err(launch_error("watch the box"))?)
-            .map_err(launch_error("watch the box"))?;
-        let mut buffer = vec![0; 4096];
-        let answered = tokio::select! {
-            answer = receive(&watched, &mut buffer) => answer.map_err(launch_error("hear from the box"))?,
-            // Not one process came to life.
-            _ = async { exit.clone().wait_for(Option::is_some).await.map(|_| ()) } => return Err(died()),
-        };
-        drop(watched);
-        let (length, mut fds) = answered;
-        if length == 0 {
-            return Err(died());
-        }
-        match protocol::decode(&buffer[..length]).map_err(launch_error("hear from the box"))? {
+        let (said, mut fds) = self.started(spec, &channel, &exit).await?;
+        match said {
             InitSays::Started if fds.len() == 1 + spec.listeners.len() => {
                 let listeners = fds.split_off(1).into_iter().map(TcpListener::from).collect();
                 let init = fds.remove(0);
@@ -296,6 +292,36 @@ impl Spawner {
     }
 }
 
+impl Spawner {
+    /// Waits for the word of the box's init that it runs, or why not.
+    async fn started(
+        &self,
+        spec: &BoxSpec,
+        channel: &Channel,
+        exit: &watch::Receiver<Option<Exit>>,
+    ) -> Result<(InitSays, Vec<OwnedFd>), SandboxError> {
+        let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
+        let watched = channel.fd().try_clone_to_owned().and_then(watch_fd);
+        let watched = watched.map_err(|source| {
+            let step = "watch the box".to_owned();
+            SandboxError::Launch { id: spec.id.clone(), step, source }
+        })?;
+        let mut exit = exit.clone();
+        loop {
+            if let Some(start) = channel.take_start().map_err(|_| died())? {
+                return Ok(start);
+            }
+            tokio::select! {
+                ready = watched.readable() => ready.map_err(|_| died())?.clear_ready(),
+                // It is gone already; a short command may have been started, and told of, before.
+                _ = exit.wait_for(Option::is_some) => {
+                    return channel.take_start().ok().flatten().ok_or_else(died);
+                }
+            }
+        }
+    }
+}
+
 impl Drop for Spawner {
     fn drop(&mut self) {
         self.stop();
@@ -308,7 +334,7 @@ async fn listen(
     boxes: Arc<Boxes>,
     mut child: Child,
     ended: watch::Sender<bool>,
-    stopping: Arc<AtomicBool>,
+    [dead, stopping]: [Arc<AtomicBool>; 2],
 ) {
     let mut buffer = vec![0; 4096];
     loop {
@@ -332,6 +358,7 @@ async fn listen(
             Err(error) => tracing::warn!(%error, "unreadable word from the spawner"),
         }
     }
+    dead.store(true, Ordering::Relaxed);
     if !stopping.load(Ordering::Relaxed) {
         tracing::error!("the spawner ended; all boxes are killed");
     }

@@ -35,6 +35,64 @@ pub(crate) unsafe fn fork(flags: c_int) -> io::Result<Forked> {
     }
 }
 
+/// [`fork`], with the child born in a v2 control group.
+///
+/// # Safety
+/// As for [`fork`].
+pub(crate) unsafe fn fork_into(flags: c_int, group: Option<&OwnedFd>) -> io::Result<Forked> {
+    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+    let Some(group) = group else {
+        // SAFETY: the caller's promise.
+        return unsafe { fork(flags) };
+    };
+    #[repr(C)]
+    #[derive(Default)]
+    struct CloneArgs {
+        flags: u64,
+        pidfd: u64,
+        child_tid: u64,
+        parent_tid: u64,
+        exit_signal: u64,
+        stack: u64,
+        stack_size: u64,
+        tls: u64,
+        set_tid: u64,
+        set_tid_size: u64,
+        cgroup: u64,
+    }
+    let args = CloneArgs {
+        flags: u64::from(flags.cast_unsigned()) | CLONE_INTO_CGROUP,
+        exit_signal: libc::SIGCHLD as u64,
+        cgroup: group.as_raw_fd() as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: `args` is the kernel's structure, version 2, and lives through the call; for the rest see `fork`.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &args, size_of::<CloneArgs>()) })?;
+    match rustix::process::Pid::from_raw(pid as i32) {
+        Some(pid) => Ok(Forked::Parent(pid)),
+        None => Ok(Forked::Child),
+    }
+}
+
+/// Starts a process that does nothing but to keep new namespaces alive until it is killed.
+pub(crate) fn spawn_namespace_holder(flags: c_int) -> io::Result<rustix::process::Pid> {
+    extern "C" fn hold(_: *mut libc::c_void) -> c_int {
+        loop {
+            // SAFETY: it has no preconditions. It only returns after a signal handler: there is none.
+            unsafe { libc::pause() };
+        }
+    }
+    // Shared memory (no copy of the page tables), but a stack of its own, never freed: the child may live on.
+    let stack = Box::leak(vec![0_u8; 32 * 1024].into_boxed_slice()).as_mut_ptr_range().end;
+    // SAFETY: the stack is big enough, aligned by the C library, and lives as long as the memory. The child touches
+    // no other memory: `pause` never comes back.
+    let pid = unsafe {
+        libc::clone(hold, stack.cast(), libc::CLONE_VM | flags | libc::SIGCHLD, std::ptr::null_mut())
+    };
+    check(libc::c_long::from(pid))?;
+    rustix::process::Pid::from_raw(pid).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
 /// Ends this process without running anything that its parent registered.
 pub(crate) fn exit_now(code: c_int) -> ! {
     // SAFETY: it has no preconditions.

@@ -1,6 +1,7 @@
 //! Stands in for the real binary in this crate's own tests: the spawner, and a small server that can be killed.
 //!
 //! `run <state dir> <command>...`: one box, its output, its end.
+//! `freeze <state dir>`: freezes and thaws a box that counts; prints how far it came each time.
 //! `hold <state dir> <count> <command>...`: boxes that live until this process dies; prints `ready`, then waits.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
@@ -15,13 +16,15 @@ fn main() {
     let verb = arguments.next().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     if verb == "doctor" {
-        print!("{}", Sandbox::doctor());
+        print!("{}", runtime.block_on(Sandbox::doctor()));
         return;
     }
     let state_dir = arguments.next().unwrap();
     runtime.block_on(async {
         let sandbox = Sandbox::start(SandboxConfig::new(state_dir)).await.unwrap();
-        if verb == "hold" {
+        if verb == "freeze" {
+            freeze(&sandbox).await;
+        } else if verb == "hold" {
             let count: usize = arguments.next().unwrap().to_str().unwrap().parse().unwrap();
             hold(&sandbox, count, arguments.collect()).await;
         } else {
@@ -55,6 +58,38 @@ async fn run(sandbox: &Sandbox, command: Vec<OsString>) {
     let mut text = Vec::new();
     let _ = std::fs::File::from(output).read_to_end(&mut text);
     println!("{}\n{exit:?}", String::from_utf8_lossy(&text));
+}
+
+/// Prints the counter after 100 ms running, after the freeze, 200 ms later, and 100 ms after the thaw.
+async fn freeze(sandbox: &Sandbox) {
+    let wait = |ms| tokio::time::sleep(std::time::Duration::from_millis(ms));
+    let program = "i=0; while :; do i=$((i+1)); echo $i; done";
+    let command = ["/bin/sh", "-c", program].map(OsString::from).to_vec();
+    let running = sandbox.launch(spec("counter".to_owned(), command)).await.unwrap();
+    let output = running.take_output();
+    let mut lines = 0;
+    for frozen in [false, true, true, false] {
+        match frozen {
+            true => running.freeze().unwrap(),
+            false => running.thaw().unwrap(),
+        }
+        // Room in the pipe first: what is counted is what was written since.
+        let mut buffer = vec![0; 65536];
+        if frozen {
+            wait(50).await;
+        }
+        while rustix::io::read(&output, &mut buffer).is_ok_and(|length| length > 0) {}
+        wait(200).await;
+        lines = 0;
+        while let Ok(length) = rustix::io::read(&output, &mut buffer) {
+            lines += buffer[..length].iter().filter(|byte| **byte == b'\n').count();
+            if length < buffer.len() {
+                break;
+            }
+        }
+        println!("{} {lines}", if frozen { "frozen" } else { "thawed" });
+    }
+    println!("memory {}", running.memory().current_bytes > 0 && lines > 0);
 }
 
 async fn hold(sandbox: &Sandbox, count: usize, command: Vec<OsString>) {

@@ -44,10 +44,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Every directory once. A group has to be made, joined and removed in each.
-    pub(crate) fn parents(&self) -> Vec<&Path> {
+    /// The places there are; one directory may be several of them.
+    pub(crate) fn places(&self) -> Vec<&Place> {
+        [&self.memory, &self.cpu, &self.pids, &self.freeze].into_iter().flatten().collect()
+    }
+
+    /// Every directory once, of the places that `wanted` wants.
+    pub(crate) fn parents(&self, wanted: impl Fn(&&Place) -> bool) -> Vec<&Path> {
         let mut parents: Vec<&Path> = Vec::with_capacity(4);
-        for place in [&self.memory, &self.cpu, &self.pids, &self.freeze].into_iter().flatten() {
+        for place in self.places().into_iter().filter(wanted) {
             if !parents.contains(&place.path()) {
                 parents.push(place.path());
             }
@@ -63,7 +68,7 @@ impl Layout {
             (true, ..) => "v2",
             (false, true, true) => "hybrid",
             (false, true, false) => "v1",
-            _ if self.parents().is_empty() => "none",
+            _ if self.places().is_empty() => "none",
             _ => "partial",
         }
     }
@@ -261,6 +266,6 @@ mod tests {
         assert_eq!(all(v1(), v2()).mode(), "hybrid");
         assert_eq!(all(v1(), v1()).mode(), "v1");
         assert_eq!(all(None, None).mode(), "none");
-        assert_eq!(all(v1(), v2()).parents().len(), 2);
+        assert_eq!(all(v1(), v2()).parents(|_| true).len(), 2);
     }
 }

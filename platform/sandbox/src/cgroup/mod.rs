@@ -10,8 +10,10 @@ pub(crate) mod layout;
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 pub(crate) use layout::{Layout, Place};
 
@@ -23,6 +25,9 @@ use crate::running::lock;
 const CPU_PERIOD_US: u64 = 20_000;
 /// The kernel's smallest CPU quota in microseconds.
 const CPU_QUOTA_MIN_US: u64 = 1_000;
+
+/// How long the v1 freezer may take.
+const FREEZE_LIMIT: Duration = Duration::from_millis(500);
 
 /// The control groups of one box.
 #[derive(Debug)]
@@ -38,12 +43,34 @@ impl BoxCgroup {
         Self { layout: layout.clone(), name, peak: Mutex::new(None) }
     }
 
-    /// Makes the groups and writes the limits.
-    pub(crate) fn create(&self, limits: &Limits) -> io::Result<()> {
-        for parent in self.layout.parents() {
+    /// Makes the group in the v2 tree, with its limits. The box is born in it: moving a process in v2 waits for all
+    /// processors. `None` if this host has no use for v2.
+    pub(crate) fn create_v2(&self, limits: &Limits) -> io::Result<Option<OwnedFd>> {
+        let v2 = |place: &&Place| matches!(place, Place::V2(_));
+        let Some(parent) = self.layout.places().into_iter().find(v2) else { return Ok(None) };
+        let group = parent.path().join(&self.name);
+        fs::create_dir(&group)?;
+        self.write_limits(limits, |place| matches!(place, Place::V2(_)))?;
+        Ok(Some(File::open(group)?.into()))
+    }
+
+    /// Makes the groups in the v1 hierarchies and moves the calling process, which must have one thread, into them.
+    pub(crate) fn create_and_join_v1(&self, limits: &Limits) -> io::Result<()> {
+        let v1 = |place: &&Place| matches!(place, Place::V1(_));
+        let parents: Vec<_> = self.layout.parents(v1);
+        for parent in &parents {
             fs::create_dir(parent.join(&self.name))?;
         }
-        if let Some(memory) = &self.layout.memory {
+        self.write_limits(limits, |place| matches!(place, Place::V1(_)))?;
+        for parent in &parents {
+            // A thread that moves itself needs no lock; `cgroup.procs` would wait for all processors.
+            write_file(&parent.join(&self.name).join("tasks"), "0")?;
+        }
+        Ok(())
+    }
+
+    fn write_limits(&self, limits: &Limits, here: impl Fn(&Place) -> bool) -> io::Result<()> {
+        if let Some(memory) = self.layout.memory.as_ref().filter(|place| here(place)) {
             let bytes = limits.memory_bytes.to_string();
             match memory {
                 Place::V1(_) => {
@@ -58,66 +85,54 @@ impl BoxCgroup {
                 }
             }
         }
-        if self.layout.cpu.is_some() {
-            self.set_cpu_millis(limits.cpu_millis)?;
-        }
-        if let Some(pids) = &self.layout.pids {
+        if let Some(pids) = self.layout.pids.as_ref().filter(|place| here(place)) {
             // The box's init counts too, but is none of the caller's business.
             self.write(pids, "pids.max", &(u64::from(limits.max_processes) + 1).to_string())?;
         }
         Ok(())
     }
 
-    /// Moves the calling process into the groups.
-    pub(crate) fn join(&self) -> io::Result<()> {
-        for parent in self.layout.parents() {
-            write_file(&parent.join(&self.name).join("cgroup.procs"), "0")?;
-        }
-        Ok(())
+    /// Opens the CPU quota for later: building the box is not slowed down by it, its command is.
+    pub(crate) fn open_cpu_quota(&self) -> io::Result<Option<CpuQuota>> {
+        let Some(place) = &self.layout.cpu else { return Ok(None) };
+        let group = place.path().join(&self.name);
+        let open = |file: &str| File::options().write(true).open(group.join(file));
+        Ok(Some(match place {
+            Place::V1(_) => {
+                CpuQuota::V1 { period: open("cpu.cfs_period_us")?, quota: open("cpu.cfs_quota_us")? }
+            }
+            Place::V2(_) => CpuQuota::V2(open("cpu.max")?),
+        }))
     }
 
     pub(crate) fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()> {
-        let cpu = self.place(&self.layout.cpu)?;
-        let (quota_us, period_us) = cpu_bandwidth(cpu_millis);
-        match cpu {
-            Place::V1(_) => {
-                // The kernel checks each write alone: first no quota, then the period, then the quota.
-                self.write(cpu, "cpu.cfs_quota_us", "-1")?;
-                self.write(cpu, "cpu.cfs_period_us", &period_us.to_string())?;
-                self.write(cpu, "cpu.cfs_quota_us", &quota_us.to_string())
-            }
-            Place::V2(_) => self.write(cpu, "cpu.max", &format!("{quota_us} {period_us}")),
+        self.place(&self.layout.cpu)?;
+        self.open_cpu_quota()?.map_or(Ok(()), |quota| quota.set_millis(cpu_millis))
+    }
+
+    /// Freezes or thaws. In v2 the kernel interrupts every process at once and reports it later: no need to wait.
+    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
+        match (self.place(&self.layout.freeze)?, frozen) {
+            (place @ Place::V2(_), true) => self.write(place, "cgroup.freeze", "1"),
+            (place @ Place::V2(_), false) => self.write(place, "cgroup.freeze", "0"),
+            (place @ Place::V1(_), true) => self.freeze_v1(place),
+            (place @ Place::V1(_), false) => self.write(place, "freezer.state", "THAWED"),
         }
     }
 
-    /// Freezes or thaws, and waits for the kernel to have done it.
-    pub(crate) fn set_frozen(&self, frozen: bool) -> io::Result<()> {
-        let place = self.place(&self.layout.freeze)?;
-        let (file, word, state) = match (place, frozen) {
-            (Place::V2(_), true) => ("cgroup.freeze", "1", ("cgroup.events", "frozen 1")),
-            (Place::V2(_), false) => ("cgroup.freeze", "0", ("cgroup.events", "frozen 0")),
-            (Place::V1(_), true) => ("freezer.state", "FROZEN", ("freezer.state", "FROZEN")),
-            (Place::V1(_), false) => ("freezer.state", "THAWED", ("freezer.state", "THAWED")),
-        };
-        self.write(place, file, word)?;
-        if !frozen {
-            return Ok(());
-        }
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
-        let (file, state) = state;
-        let path = place.path().join(&self.name).join(file);
-        loop {
-            if fs::read_to_string(&path)?.lines().any(|line| line == state) {
-                return Ok(());
-            }
-            if std::time::Instant::now() > deadline {
+    /// The v1 freezer only goes on when it is read.
+    fn freeze_v1(&self, place: &Place) -> io::Result<()> {
+        self.write(place, "freezer.state", "FROZEN")?;
+        let deadline = Instant::now() + FREEZE_LIMIT;
+        while self.read(place, "freezer.state")?.trim_end() != "FROZEN" {
+            if Instant::now() > deadline {
                 // Never leave a box half frozen: the caller believes that it runs.
-                let undo = if matches!(place, Place::V2(_)) { "0" } else { "THAWED" };
-                let _ = self.write(place, if undo == "0" { "cgroup.freeze" } else { "freezer.state" }, undo);
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "still not frozen after 2 s"));
+                self.write(place, "freezer.state", "THAWED")?;
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "not frozen in time"));
             }
             std::thread::yield_now();
         }
+        Ok(())
     }
 
     /// Kills every process in the groups, if the host's layout has a way to do it at once.
@@ -188,7 +203,7 @@ impl BoxCgroup {
 
     /// Removes the groups; they must be empty. Groups that are not there are fine.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        for parent in self.layout.parents() {
+        for parent in self.layout.parents(|_| true) {
             ignore_missing(fs::remove_dir(parent.join(&self.name)))?;
         }
         Ok(())
@@ -209,6 +224,28 @@ impl BoxCgroup {
     }
 }
 
+/// The open control files of a CPU quota.
+pub(crate) enum CpuQuota {
+    V1 { period: File, quota: File },
+    V2(File),
+}
+
+impl CpuQuota {
+    /// 1000 is one processor.
+    pub(crate) fn set_millis(self, cpu_millis: u32) -> io::Result<()> {
+        let (quota_us, period_us) = cpu_bandwidth(cpu_millis);
+        match self {
+            Self::V1 { mut period, mut quota } => {
+                // The kernel checks each write alone: first no quota, then the period, then the quota.
+                quota.write_all(b"-1")?;
+                period.write_all(period_us.to_string().as_bytes())?;
+                quota.write_all(quota_us.to_string().as_bytes())
+            }
+            Self::V2(mut max) => max.write_all(format!("{quota_us} {period_us}").as_bytes()),
+        }
+    }
+}
+
 /// Quota and period in microseconds for a share; 1000 is one processor.
 fn cpu_bandwidth(cpu_millis: u32) -> (u64, u64) {
     let share = u64::from(cpu_millis.max(1));
@@ -226,13 +263,13 @@ pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
 }
 
 fn remove_with_force(group: &Path) -> io::Result<()> {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    let deadline = Instant::now() + Duration::from_secs(2);
     loop {
         kill_members(group);
         match fs::remove_dir(group) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(_) if std::time::Instant::now() < deadline => {
-                std::thread::sleep(std::time::Duration::from_millis(2));
+            Err(_) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(2));
             }
             result => return result,
         }
@@ -277,7 +314,7 @@ pub(crate) fn group_name(serial: u64, id: &str) -> String {
 
 /// The paths that hold groups of this layout, for the record that a later server sweeps by.
 pub(crate) fn record(layout: &Layout) -> Vec<PathBuf> {
-    layout.parents().into_iter().map(Path::to_path_buf).collect()
+    layout.parents(|_| true).into_iter().map(Path::to_path_buf).collect()
 }
 
 #[cfg(test)]
@@ -311,14 +348,19 @@ mod tests {
         let files =
             ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max", "pids.max", "cgroup.procs"];
         let limits = Limits { memory_bytes: 134_217_728, cpu_millis: 72, max_processes: 1024 };
-        assert!(group.create(&limits).is_err());
+        assert!(group.create_v2(&limits).is_err());
         fs::remove_dir(parent.join("1-a")).unwrap();
         fs::create_dir(parent.join("1-a")).unwrap();
         for file in files {
             fs::write(parent.join("1-a").join(file), "").unwrap();
         }
-        assert_eq!(group.create(&limits).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(group.create_v2(&limits).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        group.write_limits(&limits, |_| true).unwrap();
         group.set_cpu_millis(72).unwrap();
+        assert_eq!(fs::read_to_string(parent.join("1-a/memory.max")).unwrap(), "134217728");
+        assert_eq!(fs::read_to_string(parent.join("1-a/memory.swap.max")).unwrap(), "0");
+        assert_eq!(fs::read_to_string(parent.join("1-a/memory.oom.group")).unwrap(), "1");
+        assert_eq!(fs::read_to_string(parent.join("1-a/pids.max")).unwrap(), "1025");
         assert_eq!(fs::read_to_string(parent.join("1-a/cpu.max")).unwrap(), "1440 20000");
         fs::write(parent.join("1-a/memory.events"), "low 0\noom 2\noom_kill 1\noom_group_kill 1\n").unwrap();
         assert_eq!(group.oom_kills(), 1);

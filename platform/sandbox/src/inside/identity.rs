@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::fd::AsFd;
 
-use rustix::process::{Gid, Signal, Uid, WaitOptions};
+use rustix::process::{Gid, Signal, Uid};
 use rustix::thread::{CapabilitySet, CapabilitySets, LinkNameSpaceType};
 
 use super::{Step, StepError};
-use crate::sys::{self, Forked};
+use crate::sys;
 
 /// User and group ids inside, and the user's name: as on AWS.
 pub(crate) const INSIDE_UID: u32 = 993;
@@ -40,19 +40,11 @@ pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepE
 }
 
 /// Only the parent namespace can say whom a user namespace holds: a child makes it, this process (still outside)
-/// writes the maps and then follows.
+/// writes the maps and then follows. Init reaps the child.
 fn enter_user_namespace(owner: u32) -> Result<(), StepError> {
-    // SAFETY: this process has one thread; the child only waits to be killed.
-    #[allow(unsafe_code)]
-    let holder = match unsafe { sys::fork(libc::CLONE_NEWUSER) }.step("make a user namespace")? {
-        Forked::Child => loop {
-            rustix::event::pause();
-        },
-        Forked::Parent(pid) => pid,
-    };
+    let holder = sys::spawn_namespace_holder(libc::CLONE_NEWUSER).step("make a user namespace")?;
     let result = adopt(holder.as_raw_nonzero().get(), owner);
     let _ = rustix::process::kill_process(holder, Signal::KILL);
-    let _ = rustix::process::waitpid(Some(holder), WaitOptions::empty());
     result
 }
 

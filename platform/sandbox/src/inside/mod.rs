@@ -155,8 +155,8 @@ fn assemble(
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .step("tie the box to the spawner")?;
     rustix::process::setsid().map(drop).step("leave the spawner's session")?;
-    cgroup.create(&request.limits).step("make the control groups")?;
-    cgroup.join().step("join the control groups")?;
+    cgroup.create_and_join_v1(&request.limits).step("make the control groups")?;
+    let cpu_quota = cgroup.open_cpu_quota().step("open the CPU quota")?;
     // SAFETY: a control-group namespace changes what this process sees of its own groups, nothing in memory.
     #[allow(unsafe_code)]
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
@@ -176,6 +176,9 @@ fn assemble(
         owner,
     })?;
     set_limits(request, facts)?;
+    if let Some(quota) = cpu_quota {
+        quota.set_millis(request.limits.cpu_millis).step("set the CPU quota")?;
+    }
     identity::become_owner(owner, facts.privileged)?;
     // Another user may not look into this process, and a changed user has cleared the death signal.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("hide the box's init")?;

@@ -15,13 +15,15 @@ use seccompiler::{
 };
 
 /// Flags of `clone` that make namespaces.
-const NAMESPACE_FLAGS: u64 = (c::CLONE_NEWNS
-    | c::CLONE_NEWCGROUP
-    | c::CLONE_NEWUTS
-    | c::CLONE_NEWIPC
-    | c::CLONE_NEWUSER
-    | c::CLONE_NEWPID
-    | c::CLONE_NEWNET) as u64;
+const NAMESPACE_FLAGS: [i32; 7] = [
+    c::CLONE_NEWNS,
+    c::CLONE_NEWCGROUP,
+    c::CLONE_NEWUTS,
+    c::CLONE_NEWIPC,
+    c::CLONE_NEWUSER,
+    c::CLONE_NEWPID,
+    c::CLONE_NEWNET,
+];
 
 /// The compiled filters.
 pub(crate) struct Filters {
@@ -38,8 +40,7 @@ impl Filters {
             SeccompFilter::new(rules, mismatch, matched, arch).and_then(TryInto::try_into).map_err(invalid)
         };
         let allow = filter(allowed().map_err(invalid)?, errno(c::ENOSYS), SeccompAction::Allow)?;
-        let denied = DENIED.iter().map(|number| (*number, vec![])).collect();
-        let deny = filter(denied, SeccompAction::Allow, errno(c::EPERM))?;
+        let deny = filter(denied().map_err(invalid)?, SeccompAction::Allow, errno(c::EPERM))?;
         Ok(Self { allow, deny })
     }
 
@@ -59,7 +60,8 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
     let rule = |argument, length, operator, value| {
         SeccompRule::new(vec![SeccompCondition::new(argument, length, operator, value)?])
     };
-    rules.insert(c::SYS_clone, vec![rule(0, Len::Qword, Cmp::MaskedEq(NAMESPACE_FLAGS), 0)?]);
+    // Its flags are looked at by the deny list.
+    rules.insert(c::SYS_clone, vec![]);
     // Local, IPv4, IPv6; netlink only for routes and addresses (`getifaddrs`).
     let mut sockets = Vec::new();
     for family in [c::AF_UNIX, c::AF_INET, c::AF_INET6] {
@@ -75,8 +77,19 @@ fn allowed() -> Result<Rules, seccompiler::BackendError> {
     let personalities: Result<_, _> =
         personalities.iter().map(|value| rule(0, Len::Dword, Cmp::Eq, *value)).collect();
     rules.insert(c::SYS_personality, personalities?);
-    // No typing into a terminal.
+    // No typing into a terminal. The number's type depends on the C library.
+    #[allow(clippy::unnecessary_cast)]
     rules.insert(c::SYS_ioctl, vec![rule(1, Len::Dword, Cmp::Ne, c::TIOCSTI as u64)?]);
+    Ok(rules)
+}
+
+fn denied() -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = DENIED.iter().map(|number| (*number, vec![])).collect();
+    let with = |flag: i32| {
+        let flag = u64::from(flag.cast_unsigned());
+        SeccompRule::new(vec![SeccompCondition::new(0, Len::Dword, Cmp::MaskedEq(flag), flag)?])
+    };
+    rules.insert(c::SYS_clone, NAMESPACE_FLAGS.into_iter().map(with).collect::<Result<_, _>>()?);
     Ok(rules)
 }
 

@@ -98,7 +98,13 @@ fn build_dev(dev: &Path) -> io::Result<()> {
 fn build_etc(etc: &Path) -> io::Result<()> {
     for wanted in ETC_FROM_HOST {
         match wanted.strip_suffix('*') {
-            None => copy_public(&Path::new("/etc").join(wanted), &etc.join(wanted))?,
+            None => {
+                let to = etc.join(wanted);
+                if let Some(parent) = to.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                copy_public(&Path::new("/etc").join(wanted), &to)?;
+            }
             Some(prefix) => {
                 for entry in fs::read_dir("/etc")?.flatten() {
                     if entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes()) {
@@ -133,18 +139,17 @@ fn copy_public(from: &Path, to: &Path) -> io::Result<()> {
     if from.file_name().is_some_and(|name| NEVER.iter().any(|never| name == *never)) {
         return Ok(());
     }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)?;
-    }
     let kind = metadata.file_type();
     if kind.is_symlink() {
-        return symlink(fs::read_link(from)?, to);
+        let target = fs::read_link(from)?;
+        // `/etc/alternatives` also names hundreds of manual pages.
+        return if target.extension().is_some_and(|end| end == "gz") { Ok(()) } else { symlink(target, to) };
     }
     if metadata.permissions().mode() & 0o004 == 0 {
         return Ok(());
     }
     if kind.is_dir() {
-        fs::create_dir_all(to)?;
+        fs::create_dir(to)?;
         let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
         for entry in entries.flatten() {
             copy_public(&entry.path(), &to.join(entry.file_name()))?;

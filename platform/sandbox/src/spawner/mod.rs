@@ -84,7 +84,7 @@ fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Prepared, (
         Instance::create(state_dir, &hello.instance).map_err(|e| ("prepare the state directory", e))?;
     let made = instance.insert(made);
     let cgroups = cgroup::layout::prepare(&hello.instance);
-    made.record(&cgroup::record(&cgroups)).map_err(|e| ("record the control groups", e))?;
+    made.record(cgroup::record(&cgroups)).map_err(|e| ("record the control groups", e))?;
     let privileged = is_privileged();
     if !privileged {
         base::become_root_of_own_namespace().map_err(|e| ("make a user namespace", e))?;
@@ -186,14 +186,20 @@ impl Spawner {
             | libc::CLONE_NEWNET
             | libc::CLONE_NEWIPC
             | libc::CLONE_NEWUTS;
-        // SAFETY: the spawner has one thread, and `live` never returns.
-        #[allow(unsafe_code)]
-        match unsafe { sys::fork(spaces) } {
-            Ok(Forked::Child) => inside::live(&self.prepared, request, &cgroup, fds),
-            Ok(Forked::Parent(pid)) => {
+        let born = cgroup.create_v2(&request.limits).and_then(|group| {
+            // SAFETY: the spawner has one thread, and `live` never returns.
+            #[allow(unsafe_code)]
+            match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
+                Forked::Child => inside::live(&self.prepared, request, &cgroup, fds),
+                Forked::Parent(pid) => Ok(pid),
+            }
+        });
+        match born {
+            Ok(pid) => {
                 self.boxes.insert(pid, Living { serial: request.serial, cgroup });
             }
             Err(error) => {
+                let _ = cgroup.remove();
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
                 let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno });
             }

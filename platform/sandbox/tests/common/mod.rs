@@ -1,0 +1,132 @@
+//! What the tests of boxes share: a sandbox in a temporary directory, a specification to start from, and reading.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use lamplighter_sandbox::{BoxSpec, Exit, RunningBox, Sandbox, SandboxConfig};
+
+/// The binary that stands in for the server, and for the spawner.
+pub(crate) fn helper() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_sandbox-helper"))
+}
+
+/// These tests check what root can enforce. Elsewhere they say so and stop.
+pub(crate) fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+pub(crate) struct Bench {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let sandbox = start(dir.path().join("state")).await;
+        Self { dir, sandbox }
+    }
+
+    /// Runs a command to its end: output, exit.
+    pub(crate) async fn run(&self, spec: BoxSpec) -> (String, Exit) {
+        let running = self.sandbox.launch(spec).await.unwrap();
+        let output = read_all(running.take_output());
+        let exit = running.exited().await;
+        (output.await.unwrap(), exit)
+    }
+
+    /// Runs a Python program to its end, which must be a good one.
+    pub(crate) async fn python(&self, program: &str) -> String {
+        let (output, exit) = self.run(python(program)).await;
+        assert_eq!(exit.code, Some(0), "{output}\n{exit:?}");
+        output
+    }
+}
+
+pub(crate) async fn start(state_dir: impl Into<PathBuf>) -> Sandbox {
+    let config = SandboxConfig { executable: Some(helper()), ..SandboxConfig::new(state_dir) };
+    Sandbox::start(config).await.unwrap()
+}
+
+pub(crate) fn spec<const N: usize>(command: [&str; N]) -> BoxSpec {
+    BoxSpec {
+        id: "test".to_owned(),
+        owner_slot: 7,
+        memory_mib: 128,
+        cpu_millis: 2000,
+        tmp_mib: 16,
+        max_processes: 64,
+        max_files: 128,
+        mounts: vec![],
+        command: command.into_iter().map(OsString::from).collect(),
+        env: vec![("PATH".into(), "/usr/bin:/bin".into())],
+        cwd: "/".into(),
+        listeners: vec![],
+    }
+}
+
+pub(crate) fn python(program: &str) -> BoxSpec {
+    spec(["/usr/bin/python3", "-S", "-c", program])
+}
+
+/// To the end of the pipe, on a thread of its own.
+pub(crate) fn read_all(pipe: OwnedFd) -> tokio::task::JoinHandle<String> {
+    tokio::task::spawn_blocking(move || {
+        rustix::io::ioctl_fionbio(&pipe, false).unwrap();
+        let mut bytes = Vec::new();
+        std::fs::File::from(pipe).read_to_end(&mut bytes).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// One line, as soon as it is there; the pipe stays usable.
+pub(crate) async fn read_line(pipe: OwnedFd) -> (String, OwnedFd) {
+    tokio::task::spawn_blocking(move || {
+        rustix::io::ioctl_fionbio(&pipe, false).unwrap();
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while rustix::io::read(&pipe, &mut byte).unwrap() == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        (String::from_utf8_lossy(&line).into_owned(), pipe)
+    })
+    .await
+    .unwrap()
+}
+
+/// The host's process whose command line ends with `mark`, which must be unique.
+pub(crate) fn find_process(mark: &str) -> Option<u32> {
+    std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        line.strip_suffix(b"\0")?.ends_with(mark.as_bytes()).then_some(pid)
+    })
+}
+
+/// User and system time in clock ticks.
+pub(crate) fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Waits until `done` holds; fails after ten seconds.
+pub(crate) async fn eventually(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    panic!("not in ten seconds: {what}");
+}
+
+pub(crate) async fn hold(bench: &Bench, spec: BoxSpec) -> RunningBox {
+    bench.sandbox.launch(spec).await.unwrap()
+}

@@ -1,0 +1,121 @@
+//! What a box may use: memory, processor, processes, descriptors, disk; and that frozen means frozen.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bench, cpu_ticks, eventually, find_process, is_root, python, spec};
+
+#[tokio::test]
+async fn tmp_ends_at_its_size() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let program = "n = 0\n\
+        try:\n\twith open('/tmp/big', 'wb', buffering=0) as f:\n\t\twhile True: n += f.write(b'x' * 65536)\n\
+        except OSError as e: print(e.errno, n)\n";
+    let output = bench.python(program).await;
+    assert_eq!(output.trim(), format!("{} {}", libc::ENOSPC, 16 << 20));
+}
+
+#[tokio::test]
+async fn too_much_memory_kills_and_is_told() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let (_, exit) = bench.run(python("x = bytearray(400 << 20)\nprint('alive')")).await;
+    assert!(exit.oom_killed, "{exit:?}");
+    assert_eq!(exit.signal, Some(libc::SIGKILL));
+    assert!(exit.peak_memory_bytes > 100 << 20 && exit.peak_memory_bytes <= 128 << 20, "{exit:?}");
+    let (output, exit) = bench.run(python("x = bytearray(80 << 20)\nprint('alive')")).await;
+    assert_eq!((output.as_str(), exit.code, exit.oom_killed), ("alive\n", Some(0), false));
+}
+
+#[tokio::test]
+async fn memory_is_measured_and_the_peak_can_be_reset() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let program = "x = bytearray(64 << 20)\ndel x\nprint('ready', flush=True)\nimport time\ntime.sleep(100)";
+    let running = common::hold(&bench, python(program)).await;
+    let _pipe = common::read_line(running.take_output()).await;
+    let used = running.memory();
+    assert!(used.peak_bytes > 64 << 20, "{used:?}");
+    assert!(used.current_bytes > 0 && used.current_bytes < 40 << 20, "{used:?}");
+    running.reset_peak_memory().unwrap();
+    assert!(running.memory().peak_bytes < 50 << 20, "{:?}", running.memory());
+}
+
+#[tokio::test]
+async fn a_fork_bomb_stays_inside() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let program = "import os, time\nn = 0\n\
+        try:\n\twhile True:\n\t\tif os.fork() == 0: time.sleep(100)\n\t\tn += 1\n\
+        except OSError as e: print(e.errno, n)\n";
+    let mut spec = python(program);
+    spec.max_processes = 20;
+    let (output, exit) = bench.run(spec).await;
+    assert_eq!(exit.code, Some(0), "{output}");
+    // The zombie of the process that held the user namespace may not be reaped yet.
+    assert!(["11 19\n", "11 18\n"].contains(&output.as_str()), "{output}");
+}
+
+#[tokio::test]
+async fn descriptors_end_at_their_limit() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let program = "import resource\nl = []\n\
+        try:\n\twhile True: l.append(open('/dev/null'))\n\
+        except OSError as e: print(e.errno, l[-1].fileno())\n\
+        del l\nprint(resource.getrlimit(resource.RLIMIT_CORE))";
+    assert_eq!(bench.python(program).await, "24 127\n(0, 0)\n");
+}
+
+#[tokio::test]
+async fn the_processor_share_holds() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let program =
+        "import time\nb = time.monotonic()\nwhile time.monotonic() - b < 1: pass\nprint(time.process_time())";
+    let mut spec = python(program);
+    spec.cpu_millis = 200;
+    let (output, _) = bench.run(spec).await;
+    let used: f64 = output.trim().parse().unwrap();
+    assert!(used < 0.3, "{used}");
+}
+
+#[tokio::test]
+async fn frozen_uses_no_processor_and_thawed_goes_on() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let mark = "987611";
+    let running = common::hold(&bench, spec(["/bin/sh", "-c", "while :; do :; done", mark])).await;
+    let pid = find_process(mark).unwrap();
+    eventually("it runs", || cpu_ticks(pid) > 2).await;
+    running.freeze().unwrap();
+    // The kernel interrupts it at once, but this host may be busy.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    running.freeze().unwrap();
+    let before = cpu_ticks(pid);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(cpu_ticks(pid), before);
+    running.thaw().unwrap();
+    eventually("it goes on", || cpu_ticks(pid) > before + 2).await;
+    running.freeze().unwrap();
+    running.kill();
+    assert_eq!(running.exited().await.signal, Some(libc::SIGKILL));
+    assert!(matches!(running.freeze(), Err(lamplighter_sandbox::SandboxError::Gone { .. })));
+}
