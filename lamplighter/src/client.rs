@@ -21,19 +21,31 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(960);
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     /// The server's address
-    #[arg(long, env = "AWS_ENDPOINT_URL", default_value = "http://127.0.0.1:4566", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "AWS_ENDPOINT_URL",
+        default_value = "http://127.0.0.1:4566",
+        value_name = "URL"
+    )]
     endpoint: String,
     /// The region
-    #[arg(long, env = "AWS_REGION", default_value = "us-east-1")]
+    #[arg(long, global = true, env = "AWS_REGION", default_value = "us-east-1")]
     region: String,
     /// The access key id; a 12-digit one means that account
-    #[arg(long, env = "AWS_ACCESS_KEY_ID", default_value = "test", hide_env_values = true)]
+    #[arg(long, global = true, env = "AWS_ACCESS_KEY_ID", default_value = "test", hide_env_values = true)]
     access_key_id: String,
     /// The secret access key
-    #[arg(long, env = "AWS_SECRET_ACCESS_KEY", default_value = "test", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "AWS_SECRET_ACCESS_KEY",
+        default_value = "test",
+        hide_env_values = true
+    )]
     secret_access_key: String,
     /// The session token of temporary credentials
-    #[arg(long, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
+    #[arg(long, global = true, env = "AWS_SESSION_TOKEN", hide_env_values = true)]
     session_token: Option<String>,
 }
 

@@ -33,8 +33,7 @@ def test_create_invoke_update_delete(server, unique, tmp_path):
                "--handler", "app.handler", "--zip-file", "fileb://one.zip")
     assert made["FunctionName"] == name
     aws("lambda", "wait", "function-active-v2", "--function-name", name)
-    answer = aws("lambda", "invoke", "--function-name", name, "--cli-binary-format", "raw-in-base64-out",
-                 "--payload", '{"a": 1}', "out.json")
+    answer = aws("lambda", "invoke", "--function-name", name, "--payload", '{"a": 1}', "out.json")
     assert answer["StatusCode"] == 200
     assert json.loads((tmp_path / "out.json").read_text()) == {"got": {"a": 1}}
 

@@ -46,13 +46,13 @@ CASES = {
     "unknown runtime": ({"Runtime": "python9.9"}, "InvalidParameterValueException", "python9.9"),
     "bad role": ({"Role": "not-a-role"}, "ValidationException", "'role' failed to satisfy constraint"),
     "little memory": ({"MemorySize": 64}, "ValidationException", "greater than or equal to 128"),
-    "much memory": ({"MemorySize": 20000}, "ValidationException", "less than or equal to"),
-    "long timeout": ({"Timeout": 901}, "ValidationException", "less than or equal to 900"),
+    "much memory": ({"MemorySize": 20000}, "InvalidParameterValueException", "less than or equal to 10240"),
+    "long timeout": ({"Timeout": 901}, "InvalidParameterValueException", "less than or equal to 900"),
     "reserved variable": (
         {"Environment": {"Variables": {"AWS_REGION": "x"}}}, "InvalidParameterValueException",
         "Reserved keys used in this request: AWS_REGION"),
     "large environment": (
-        {"Environment": {"Variables": {"A": "x" * 5000}}}, "InvalidParameterValueException", "4KB limit"),
+        {"Environment": {"Variables": {"AA": "x" * 5000}}}, "InvalidParameterValueException", "4KB limit"),
     "bad name": ({"FunctionName": "no spaces please"}, "ValidationException", "functionName"),
     "image": ({"PackageType": "Image", "Code": {"ImageUri": "x/y:z"}, "Runtime": None, "Handler": None}, None, "not supported"),
     "package in S3": ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, None, "not supported"),

@@ -204,13 +204,13 @@ def test_account_limit_throttles(own_server):
 def test_other_runtimes_run_or_say_what_is_missing(aws, make, runtime):
     python = "import sys\ndef handler(e, c): return '%d.%d' % sys.version_info[:2]\n"
     node = "export const handler = async () => process.versions.node.split('.')[0];\n"
-    name = make(python if runtime.startswith("python") else node, runtime)
     try:
-        version = run(aws, name)
-    except aws.exceptions.InvalidRuntimeException as error:
+        name = make(python if runtime.startswith("python") else node, runtime)
+    except aws.exceptions.InvalidParameterValueException as error:
         message = error.response["Error"]["Message"]
-        assert runtime in message and "--runtime-map" in message
+        assert f"runtime '{runtime}' needs" in message and "--runtime-map" in message
         return
+    version = run(aws, name)
     assert runtime in (f"python{version}", f"nodejs{version}.x")
 
 

@@ -44,7 +44,7 @@ def test_create_invoke_update_delete(aws, make, runtime):
 
 def test_configuration_reads_as_in_aws(aws, make):
     package = zipped({"app.py": ECHO[PYTHON]})
-    name = make({"app.py": ECHO[PYTHON]}, Description="d", Environment={"Variables": {"A": "1"}}, Tags={"team": "x"})
+    name = make({"app.py": ECHO[PYTHON]}, Description="d", Environment={"Variables": {"AA": "1"}}, Tags={"team": "x"})
     aws.get_waiter("function_active_v2").wait(FunctionName=name)
     found = aws.get_function(FunctionName=name)
     configuration = found["Configuration"]
@@ -61,7 +61,7 @@ def test_configuration_reads_as_in_aws(aws, make):
         "PackageType": "Zip",
         "Architectures": ["x86_64"],
         "EphemeralStorage": {"Size": 512},
-        "Environment": {"Variables": {"A": "1"}},
+        "Environment": {"Variables": {"AA": "1"}},
         "TracingConfig": {"Mode": "PassThrough"},
         "State": "Active",
         "LastUpdateStatus": "Successful",
@@ -86,14 +86,14 @@ def test_every_update_gives_a_new_revision_and_checks_the_old_one(aws, make):
 
 
 def test_no_invoke_sees_the_old_code_or_environment_after_an_update(aws, make):
-    source = "import os\ndef handler(e, c): return [{n}, os.environ['V']]\n"
-    name = make(source.format(n=0), Environment={"Variables": {"V": "0"}})
+    source = "import os\ndef handler(e, c): return [{n}, os.environ['VV']]\n"
+    name = make(source.format(n=0), Environment={"Variables": {"VV": "0"}})
     assert invoke(aws, name)[1] == [0, "0"]
     for n in range(1, 8):
         aws.update_function_code(FunctionName=name, ZipFile=zipped({"app.py": source.format(n=n)}))
         aws.get_waiter("function_updated_v2").wait(FunctionName=name)
         assert invoke(aws, name)[1] == [n, str(n - 1)]
-        aws.update_function_configuration(FunctionName=name, Environment={"Variables": {"V": str(n)}})
+        aws.update_function_configuration(FunctionName=name, Environment={"Variables": {"VV": str(n)}})
         aws.get_waiter("function_updated_v2").wait(FunctionName=name)
         assert invoke(aws, name)[1] == [n, str(n)]
 
@@ -167,7 +167,7 @@ def test_account_settings_count(own_server):
 
 def test_accounts_and_regions_are_apart(server, make):
     one = server.client("lambda", account="111111111111")
-    name = make(ECHO[PYTHON], client=one)
+    name = make(ECHO[PYTHON], client=one, Role="arn:aws:iam::111111111111:role/r")
     arn = one.get_function_configuration(FunctionName=name)["FunctionArn"]
     assert arn == f"arn:aws:lambda:us-east-1:111111111111:function:{name}"
     for other in [server.client("lambda"), server.client("lambda", account="111111111111", region="eu-west-1")]:
