@@ -1,6 +1,7 @@
 //! The role credentials that a function finds in its environment: from STS through the front door, kept per role and
 //! session until five minutes before they expire.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -70,7 +71,7 @@ impl CredentialCache {
         let call = front_door.call(service, function.account, function.region.clone());
         let request = AssumeRole {
             role_arn: &function.role,
-            role_session_name: &function.name,
+            role_session_name: &session_name(&function.name),
             duration_seconds: DURATION_SECONDS,
         };
         let assumed: AssumedRole =
@@ -86,4 +87,8 @@ impl CredentialCache {
 
 fn is_fresh(credentials: &RoleCredentials, now: Timestamp) -> bool {
     credentials.expiration.0.as_millis() - now.as_millis() > MARGIN_MS
+}
+/// The session of a function is called as the function is. STS wants two characters at least.
+fn session_name(function: &str) -> Cow<'_, str> {
+    if function.len() < 2 { Cow::Owned(format!("{function}_")) } else { Cow::Borrowed(function) }
 }

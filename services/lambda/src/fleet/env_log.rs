@@ -78,11 +78,14 @@ impl EnvLog {
         self.hand_over(&mut state);
     }
 
-    /// Writes a line of the platform, after everything the function wrote so far.
-    pub(crate) fn platform_line(&self, line: String) {
+    /// Writes lines of the platform, after everything the function wrote so far.
+    pub(crate) fn platform_lines(&self, lines: impl IntoIterator<Item = String>) {
         let mut state = self.lock();
-        state.tail.push(line.as_bytes());
-        state.events.push(LogEvent::new(self.clock.now().as_millis(), line));
+        let now_ms = self.clock.now().as_millis();
+        for line in lines {
+            state.tail.push(line.as_bytes());
+            state.events.push(LogEvent::new(now_ms, line));
+        }
         self.hand_over(&mut state);
     }
 

@@ -30,6 +30,7 @@ pub(crate) struct Environment {
     /// Tells the freezer that the environment has become idle.
     idle: Arc<Notify>,
     memory_bytes: AtomicU64,
+    peak: Mutex<Peak>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -42,6 +43,18 @@ struct Gate {
     closed: bool,
 }
 
+/// The highest memory use that was seen, and when.
+#[derive(Clone, Copy, Default)]
+struct Peak {
+    bytes: u64,
+    measured: Option<Instant>,
+}
+
+/// Measuring takes longer than a short request: one that took less than this is reported with the peak as it was
+/// measured less than [`PEAK_AGE`] ago.
+const SHORT_REQUEST: Duration = Duration::from_millis(10);
+const PEAK_AGE: Duration = Duration::from_millis(50);
+
 /// What an environment is built around.
 pub(crate) struct Parts {
     pub(crate) function: Arc<FunctionConfig>,
@@ -51,7 +64,7 @@ pub(crate) struct Parts {
     pub(crate) gateway: Arc<dyn BoxGateway>,
     pub(crate) freeze_after: Duration,
     /// Called when the box's memory was measured or the box has died while idle.
-    pub(crate) on_change: Arc<dyn Fn(&Arc<Environment>, Change) + Send + Sync>,
+    pub(crate) on_change: OnChange,
 }
 
 /// What an idle environment tells the fleet.
@@ -94,6 +107,7 @@ impl Environment {
             gate,
             idle: Arc::new(Notify::new()),
             memory_bytes: AtomicU64::new(0),
+            peak: Mutex::default(),
             tasks: Mutex::default(),
         });
         let weak = Arc::downgrade(&environment);
@@ -139,9 +153,24 @@ impl Environment {
         }
     }
 
-    /// The most memory it has used, in whole MiB, rounded up.
-    pub(crate) fn peak_memory_mib(&self) -> u32 {
-        mebibytes(self.inner_box.memory().peak_bytes)
+    /// The most memory it has used, in whole MiB, rounded up, after a request that took so long.
+    pub(crate) fn peak_memory_mib(&self, took: Duration) -> u32 {
+        let known = *self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = known.measured.is_some_and(|measured| measured.elapsed() < PEAK_AGE);
+        if took < SHORT_REQUEST && is_fresh {
+            return mebibytes(known.bytes);
+        }
+        mebibytes(self.measure())
+    }
+
+    /// Measures its memory and gives the peak in bytes. The peak is kept when the box can no longer be asked.
+    fn measure(&self) -> u64 {
+        let now = self.inner_box.memory();
+        self.memory_bytes.store(now.current_bytes, Ordering::Relaxed);
+        let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
+        peak.bytes = peak.bytes.max(now.peak_bytes);
+        peak.measured = Some(Instant::now());
+        peak.bytes
     }
 
     /// Kills the box. Its tasks end with the last owner.
@@ -208,7 +237,8 @@ impl Drop for Environment {
     }
 }
 
-type OnChange = Arc<dyn Fn(&Arc<Environment>, Change) + Send + Sync>;
+/// Who hears of changes.
+pub(crate) type OnChange = Arc<dyn Fn(&Arc<Environment>, Change) + Send + Sync>;
 
 /// Tells the session, and the fleet, when the box ends.
 async fn watch(
@@ -231,8 +261,7 @@ async fn freeze_when_idle(weak: Weak<Environment>, after: Duration, on_change: O
         let next = environment.try_freeze(after);
         let (idle, session) = (Arc::clone(&environment.idle), Arc::clone(&environment.session));
         if let Freeze::Done = next {
-            let used = environment.inner_box.memory().current_bytes;
-            environment.memory_bytes.store(used, Ordering::Relaxed);
+            environment.measure();
             on_change(&environment, Change::Measured);
         }
         drop(environment);

@@ -121,6 +121,10 @@ impl Tail {
         if !self.wanted {
             return;
         }
+        // An event may lack its line end; people read the tail as lines.
+        if self.bytes.last().is_some_and(|&last| last != b'\n') {
+            self.bytes.push(b'\n');
+        }
         self.bytes.extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
         if self.bytes.len() > 4 * TAIL_BYTES {
             self.bytes.drain(..self.bytes.len() - TAIL_BYTES);

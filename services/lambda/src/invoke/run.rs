@@ -81,9 +81,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     let limit = Duration::from_secs(u64::from(function.timeout_s));
     let began = spent.invoke_began.unwrap_or_else(Instant::now);
     let left = spent.invoke_began.map_or(limit, |began| limit.saturating_sub(began.elapsed()));
-    if let Some(line) = report::start(function, &invocation.request_id, clock.now()) {
-        environment.log.platform_line(line);
-    }
+    environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
     let event = event_for(clock, environment, invocation, left);
     let answer = wait_for_answer(environment.session.offer(event), left).await;
     let took = began.elapsed();
@@ -92,7 +90,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
         Some(Answer::Gone { departure, delivered: false }) => return Served::NeverDelivered(departure),
         answer => Ending::of(answer, function, &invocation.request_id),
     };
-    let peak_mib = ending.peak_mib.unwrap_or_else(|| environment.peak_memory_mib());
+    let peak_mib = ending.peak_mib.unwrap_or_else(|| environment.peak_memory_mib(took));
     if !ending.reusable {
         // What it wrote until its last moment belongs before the report.
         environment.kill();
@@ -105,8 +103,8 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
         max_memory_mib: peak_mib.min(function.memory_mib),
         status: ending.status,
     };
-    let write = |line: String| environment.log.platform_line(line);
-    close_log(function, invocation, ending.failure.as_ref(), &numbers, clock.now(), write);
+    let lines = closing_lines(function, invocation, ending.failure.as_ref(), &numbers, clock.now());
+    environment.log.platform_lines(lines);
     let tail = environment.log.take_tail();
     let outcome = outcome(function, ending.payload, ending.function_error, tail, &numbers, spent.cold);
     Served::Done { outcome, reusable: ending.reusable }
@@ -284,6 +282,8 @@ async fn start(
     let why = match result {
         Ok(Ok(InitResult::Ready)) => {
             environment.end_of_init();
+            // What the initialisation wrote comes before START.
+            environment.log.drain(true);
             return Ok(Ok((environment, took)));
         }
         Ok(Ok(InitResult::Failed { body, error_type })) => WhyInit::Reported { body, error_type },
@@ -301,9 +301,7 @@ async fn start(
         WhyInit::Gone(departure) => status_of(&Failure::Exit(*departure)),
     };
     let now = fleet.clock().now();
-    if let Some(line) = report::init_report(function, millis(took), phase, &status, now) {
-        environment.log.platform_line(line);
-    }
+    environment.log.platform_lines(report::init_report(function, millis(took), phase, &status, now));
     Ok(Err(FailedInit { environment, why }))
 }
 
@@ -317,7 +315,7 @@ fn fail_after_init(
 ) -> Outcome {
     let function = ticket.function();
     let FailedInit { environment, why } = failed;
-    let mut peak_mib = environment.peak_memory_mib();
+    let mut peak_mib = environment.peak_memory_mib(took);
     let (payload, failure, status) = match why {
         WhyInit::Reported { body, error_type } => {
             let error_type = error_type.unwrap_or_else(|| "Runtime.Unknown".to_owned());
@@ -339,11 +337,8 @@ fn fail_after_init(
     let max_memory_mib = peak_mib.min(function.memory_mib);
     let numbers = Numbers { duration_ms: millis(took), init_ms: None, max_memory_mib, status };
     let now = ticket.fleet().clock().now();
-    if let Some(line) = report::start(function, &invocation.request_id, now) {
-        environment.log.platform_line(line);
-    }
-    let write = |line: String| environment.log.platform_line(line);
-    close_log(function, invocation, failure.as_ref(), &numbers, now, write);
+    environment.log.platform_lines(report::start(function, &invocation.request_id, now));
+    environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
     let tail = environment.log.take_tail();
     outcome(function, payload, Some("Unhandled"), tail, &numbers, true)
 }
@@ -362,21 +357,20 @@ fn fail_without_box(
     let numbers = Numbers { duration_ms: 0.0, init_ms: None, max_memory_mib: 0, status };
     let mut lines: Vec<String> = init.into_iter().collect();
     lines.extend(report::start(function, &invocation.request_id, now));
-    close_log(function, invocation, Some(failure), &numbers, now, |line| lines.push(line));
+    lines.extend(closing_lines(function, invocation, Some(failure), &numbers, now));
     let tail = invocation.want_tail.then(|| lines.concat().into_bytes());
     stream.write_lines(now, lines);
     outcome(function, failure.body(&invocation.request_id), Some("Unhandled"), tail, &numbers, true)
 }
 
 /// The failure's text, END and REPORT.
-fn close_log(
+fn closing_lines(
     function: &FunctionConfig,
     invocation: &Invocation,
     failure: Option<&Failure>,
     numbers: &Numbers,
     now: base::Timestamp,
-    mut write: impl FnMut(String),
-) {
+) -> impl Iterator<Item = String> {
     let id = &invocation.request_id;
     let text = failure.and_then(|failure| failure.log_text(id, &now.iso8601()));
     let lines = [
@@ -384,7 +378,7 @@ fn close_log(
         report::end(function, id),
         report::report(function, id, numbers, now),
     ];
-    lines.into_iter().flatten().for_each(&mut write);
+    lines.into_iter().flatten()
 }
 
 fn outcome(
