@@ -180,7 +180,7 @@ async fn admit(gate: &Gate, parts: &Parts, body: Incoming) -> Result<Admitted, F
         Ok(early) => early,
         Err(error) => {
             body::discard(body, &parts.headers).await;
-            return Err(error.into());
+            return Err((*error).into());
         }
     };
     let (form, dialect) = match &early {
@@ -213,11 +213,11 @@ async fn admit(gate: &Gate, parts: &Parts, body: Incoming) -> Result<Admitted, F
 }
 
 /// The route, as far as the head tells it: `None` for the query protocol, whose bodies name the operation.
-fn route_by_head(parts: &Parts, signing_name: Option<&str>) -> Result<Option<Route>, WireError> {
+fn route_by_head(parts: &Parts, signing_name: Option<&str>) -> Result<Option<Route>, Box<WireError>> {
     if is_form(parts) {
         return Ok(None);
     }
-    wire::route(Catalog::embedded(), parts, &Bytes::new(), signing_name).map(Some)
+    wire::route(Catalog::embedded(), parts, &Bytes::new(), signing_name).map(Some).map_err(Box::new)
 }
 
 fn body_failure(
