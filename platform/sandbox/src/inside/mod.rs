@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use rustix::process::{DumpableBehavior, PidfdFlags, Resource, Rlimit, Signal};
 
 pub(crate) use identity::{INSIDE_GID, INSIDE_UID, INSIDE_USER};
-pub(crate) use seccomp::Filters;
+pub(crate) use seccomp::Filter;
 
 use crate::cgroup::BoxCgroup;
 use crate::fdpass;
@@ -35,7 +35,7 @@ const TELEMETRY_FD: i32 = 12;
 pub(crate) struct Prepared {
     pub(crate) facts: HostFacts,
     pub(crate) base: PathBuf,
-    pub(crate) filters: Filters,
+    pub(crate) filter: Filter,
     pub(crate) uid_base: u32,
 }
 
@@ -76,11 +76,18 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 }
 
 /// The life of a box's first process, from its birth to its end.
-pub(crate) fn live(prepared: &Prepared, request: &LaunchRequest, cgroup: &BoxCgroup, fds: BoxFds) -> ! {
+pub(crate) fn live(
+    prepared: &Prepared,
+    request: &LaunchRequest,
+    cgroup: &BoxCgroup,
+    fds: BoxFds,
+    network: Option<OwnedFd>,
+) -> ! {
     // A panic must not unwind into the spawner's loop, of which this process has a copy.
     let _ = catch_unwind(AssertUnwindSafe(|| {
+        let network = enter_network(network);
         let Ok(fds) = isolate_fds(fds) else { return };
-        match build(prepared, request, cgroup, fds) {
+        match build(prepared, request, cgroup, fds, network) {
             Ok((init, channel)) => init.run(&channel),
             Err((error, channel)) => {
                 let errno = error.source.raw_os_error().unwrap_or(libc::EIO);
@@ -93,6 +100,16 @@ pub(crate) fn live(prepared: &Prepared, request: &LaunchRequest, cgroup: &BoxCgr
         }
     }));
     sys::exit_now(1);
+}
+
+/// Goes into the network from the spawner's stock; without one this process has a fresh one already.
+fn enter_network(stock: Option<OwnedFd>) -> Result<(), StepError> {
+    let Some(network) = stock else { return sys::loopback_up().step("bring the network up") };
+    let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+    let result = rustix::thread::move_into_link_name_space(network.as_fd(), kind).step("enter the network");
+    // Closed with all the others, in a moment.
+    std::mem::forget(network);
+    result
 }
 
 /// Moves the box's descriptors to fixed numbers and closes all others, which are the spawner's.
@@ -123,9 +140,11 @@ fn build(
     request: &LaunchRequest,
     cgroup: &BoxCgroup,
     fds: BoxFds,
+    network: Result<(), StepError>,
 ) -> Result<(init::Init, OwnedFd), (StepError, OwnedFd)> {
     let BoxFds { channel, output, telemetry } = fds;
     let built = (|| {
+        network?;
         let listeners = assemble(prepared, request, cgroup, [&output, &telemetry])?;
         let child_signals = sys::child_signal_fd().step("watch for children")?;
         let command = command::Command::new(request)?;
@@ -162,7 +181,6 @@ fn assemble(
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
         .step("hide the control groups")?;
     rustix::system::sethostname(b"localhost").step("set the host name")?;
-    sys::loopback_up().step("bring the network up")?;
     let listeners = listen(request)?;
     for pipe in pipes {
         // So that `/dev/stdout` can be opened by name. A server without root rights owns them already.
@@ -187,7 +205,7 @@ fn assemble(
     if facts.landlock_abi > 0 {
         landlock::restrict().step("restrict by Landlock")?;
     }
-    prepared.filters.install().step("filter the system calls")?;
+    prepared.filter.install().step("filter the system calls")?;
     Ok(listeners)
 }
 

@@ -1,96 +1,192 @@
 //! The system calls a box may use.
 //!
 //! An allow list that is broad enough for CPython, Node, the JVM, Go, Rust, Ruby and .NET. What is not on it does
-//! not exist (`ENOSYS`), so that libraries fall back to older calls; what is on the deny list is known and refused
+//! not exist (`ENOSYS`), so that libraries fall back to older calls; what is known and dangerous is refused
 //! (`EPERM`). `clone3` hides its flags behind a pointer, so it "does not exist": the C libraries then use `clone`,
-//! whose flags are checked. Two filters, compiled once by the spawner; where both object, the last installed speaks.
+//! whose flags are checked.
+//!
+//! The program is a binary search over ranges of numbers: some 250 instructions, seven steps for a call. (A chain of
+//! comparisons, as filter libraries make it, took a fifth of a box's start to load.)
 
-use std::collections::BTreeMap;
 use std::io;
 
 use libc as c;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Cmp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch,
-};
+use seccompiler::sock_filter;
 
 /// Flags of `clone` that make namespaces.
-const NAMESPACE_FLAGS: [i32; 7] = [
-    c::CLONE_NEWNS,
-    c::CLONE_NEWCGROUP,
-    c::CLONE_NEWUTS,
-    c::CLONE_NEWIPC,
-    c::CLONE_NEWUSER,
-    c::CLONE_NEWPID,
-    c::CLONE_NEWNET,
-];
+const NAMESPACE_FLAGS: i32 = c::CLONE_NEWNS
+    | c::CLONE_NEWCGROUP
+    | c::CLONE_NEWUTS
+    | c::CLONE_NEWIPC
+    | c::CLONE_NEWUSER
+    | c::CLONE_NEWPID
+    | c::CLONE_NEWNET;
 
-/// The compiled filters.
-pub(crate) struct Filters {
-    allow: BpfProgram,
-    deny: BpfProgram,
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Allow,
+    Refuse,
+    DoesNotExist,
+    /// Look at the arguments.
+    Check(Check),
 }
 
-impl Filters {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Check {
+    /// `clone`: no namespaces.
+    Clone,
+    /// `socket`: local, IPv4, IPv6; netlink only for routes and addresses (`getifaddrs`).
+    Socket,
+    /// `personality`: ask, the default, and no address randomisation.
+    Personality,
+    /// `ioctl`: no typing into a terminal.
+    Ioctl,
+}
+
+/// The compiled filter.
+pub(crate) struct Filter {
+    program: Vec<sock_filter>,
+}
+
+impl Filter {
+    /// Once per spawner.
     pub(crate) fn compile() -> io::Result<Self> {
-        let invalid = |error: seccompiler::BackendError| io::Error::new(io::ErrorKind::InvalidData, error);
-        let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(invalid)?;
-        let errno = |errno: i32| SeccompAction::Errno(errno.cast_unsigned());
-        let filter = |rules, mismatch, matched| -> io::Result<BpfProgram> {
-            SeccompFilter::new(rules, mismatch, matched, arch).and_then(TryInto::try_into).map_err(invalid)
-        };
-        let allow = filter(allowed().map_err(invalid)?, errno(c::ENOSYS), SeccompAction::Allow)?;
-        let deny = filter(denied().map_err(invalid)?, SeccompAction::Allow, errno(c::EPERM))?;
-        Ok(Self { allow, deny })
+        let mut program = vec![
+            load(OFFSET_ARCH),
+            jump(c::BPF_JEQ, AUDIT_ARCH, 1, 0),
+            answer(c::SECCOMP_RET_KILL_PROCESS),
+            load(OFFSET_NUMBER),
+        ];
+        program.extend(search(&ranges()));
+        if program.len() > c::BPF_MAXINSNS as usize {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the filter is too long"));
+        }
+        Ok(Self { program })
     }
 
     /// For this process and all that come from it, for good. Needs `no_new_privs`.
     pub(crate) fn install(&self) -> io::Result<()> {
-        for program in [&self.allow, &self.deny] {
-            seccompiler::apply_filter(program).map_err(io::Error::other)?;
+        seccompiler::apply_filter(&self.program).map_err(io::Error::other)
+    }
+}
+
+// The kernel's `struct seccomp_data`: number, architecture, instruction pointer, six arguments of 8 bytes. Both
+// architectures are little-endian: the lower half of an argument comes first.
+const OFFSET_NUMBER: u32 = 0;
+const OFFSET_ARCH: u32 = 4;
+const OFFSET_ARGUMENTS: u32 = 16;
+#[cfg(target_arch = "x86_64")]
+const AUDIT_ARCH: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const AUDIT_ARCH: u32 = 0xc000_00b7;
+
+fn load(offset: u32) -> sock_filter {
+    sock_filter { code: (c::BPF_LD | c::BPF_W | c::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
+}
+
+/// The lower 32 bits of an argument: every argument we look at is an `int` (or has its flags there).
+fn load_argument(index: u32) -> sock_filter {
+    load(OFFSET_ARGUMENTS + 8 * index)
+}
+
+fn jump(test: u32, value: u32, if_true: u8, if_false: u8) -> sock_filter {
+    sock_filter { code: (c::BPF_JMP | test | c::BPF_K) as u16, jt: if_true, jf: if_false, k: value }
+}
+
+fn answer(value: u32) -> sock_filter {
+    sock_filter { code: (c::BPF_RET | c::BPF_K) as u16, jt: 0, jf: 0, k: value }
+}
+
+/// Every number from 0 up, as the starts of ranges with the same verdict; the last goes on for ever (and so holds
+/// x86's 32-bit calls, which have a high bit).
+fn ranges() -> Vec<(u32, Verdict)> {
+    let mut listed: Vec<(u32, Verdict)> = Vec::new();
+    let mut add = |numbers: &[i64], verdict| {
+        listed.extend(numbers.iter().map(|number| (*number as u32, verdict)));
+    };
+    add(ALLOWED, Verdict::Allow);
+    add(ALLOWED_BY_ARCH, Verdict::Allow);
+    add(DENIED, Verdict::Refuse);
+    add(&[c::SYS_clone], Verdict::Check(Check::Clone));
+    add(&[c::SYS_socket], Verdict::Check(Check::Socket));
+    add(&[c::SYS_personality], Verdict::Check(Check::Personality));
+    add(&[c::SYS_ioctl], Verdict::Check(Check::Ioctl));
+    listed.sort_unstable_by_key(|(number, _)| *number);
+
+    let mut ranges = vec![(0, Verdict::DoesNotExist)];
+    let mut next = 0;
+    let mut start = |number, verdict| match ranges.last_mut() {
+        Some((begin, last)) if *begin == number => *last = verdict,
+        Some((_, last)) if *last == verdict => {}
+        _ => ranges.push((number, verdict)),
+    };
+    for (number, verdict) in listed {
+        if number > next {
+            start(next, Verdict::DoesNotExist);
         }
-        Ok(())
+        start(number, verdict);
+        next = number + 1;
     }
+    start(next, Verdict::DoesNotExist);
+    ranges
 }
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-fn allowed() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = ALLOWED.iter().chain(ALLOWED_BY_ARCH).map(|number| (*number, vec![])).collect();
-    let rule = |argument, length, operator, value| {
-        SeccompRule::new(vec![SeccompCondition::new(argument, length, operator, value)?])
-    };
-    // Its flags are looked at by the deny list.
-    rules.insert(c::SYS_clone, vec![]);
-    // Local, IPv4, IPv6; netlink only for routes and addresses (`getifaddrs`).
-    let mut sockets = Vec::new();
-    for family in [c::AF_UNIX, c::AF_INET, c::AF_INET6] {
-        sockets.push(rule(0, Len::Dword, Cmp::Eq, family as u64)?);
+/// Finds the range of the number that is loaded. `ranges` is not empty.
+fn search(ranges: &[(u32, Verdict)]) -> Vec<sock_filter> {
+    if let [(_, verdict)] = ranges {
+        return decide(*verdict);
     }
-    sockets.push(SeccompRule::new(vec![
-        SeccompCondition::new(0, Len::Dword, Cmp::Eq, c::AF_NETLINK as u64)?,
-        SeccompCondition::new(2, Len::Dword, Cmp::Eq, c::NETLINK_ROUTE as u64)?,
-    ])?);
-    rules.insert(c::SYS_socket, sockets);
-    // Ask, the default, and no address randomisation.
-    let personalities = [0, 0xffff_ffff, c::ADDR_NO_RANDOMIZE as u64];
-    let personalities: Result<_, _> =
-        personalities.iter().map(|value| rule(0, Len::Dword, Cmp::Eq, *value)).collect();
-    rules.insert(c::SYS_personality, personalities?);
-    // No typing into a terminal. The number's type depends on the C library.
-    #[allow(clippy::unnecessary_cast)]
-    rules.insert(c::SYS_ioctl, vec![rule(1, Len::Dword, Cmp::Ne, c::TIOCSTI as u64)?]);
-    Ok(rules)
+    let (lower, upper) = ranges.split_at(ranges.len() / 2);
+    let (first, lower, upper) = (upper[0].0, search(lower), search(upper));
+    let mut program = Vec::with_capacity(lower.len() + upper.len() + 2);
+    match u8::try_from(lower.len()) {
+        Ok(distance) => program.push(jump(c::BPF_JGE, first, distance, 0)),
+        Err(_) => {
+            // Too far for a condition: jump over an unconditional jump.
+            program.push(jump(c::BPF_JGE, first, 0, 1));
+            let code = (c::BPF_JMP | c::BPF_JA) as u16;
+            program.push(sock_filter { code, jt: 0, jf: 0, k: lower.len() as u32 });
+        }
+    }
+    program.extend(lower);
+    program.extend(upper);
+    program
 }
 
-fn denied() -> Result<Rules, seccompiler::BackendError> {
-    let mut rules: Rules = DENIED.iter().map(|number| (*number, vec![])).collect();
-    let with = |flag: i32| {
-        let flag = u64::from(flag.cast_unsigned());
-        SeccompRule::new(vec![SeccompCondition::new(0, Len::Dword, Cmp::MaskedEq(flag), flag)?])
-    };
-    rules.insert(c::SYS_clone, NAMESPACE_FLAGS.into_iter().map(with).collect::<Result<_, _>>()?);
-    Ok(rules)
+fn decide(verdict: Verdict) -> Vec<sock_filter> {
+    let allow = answer(c::SECCOMP_RET_ALLOW);
+    let refuse = answer(c::SECCOMP_RET_ERRNO | c::EPERM as u32);
+    match verdict {
+        Verdict::Allow => vec![allow],
+        Verdict::Refuse => vec![refuse],
+        Verdict::DoesNotExist => vec![answer(c::SECCOMP_RET_ERRNO | c::ENOSYS as u32)],
+        Verdict::Check(Check::Clone) => {
+            vec![load_argument(0), jump(c::BPF_JSET, NAMESPACE_FLAGS.cast_unsigned(), 1, 0), allow, refuse]
+        }
+        Verdict::Check(Check::Socket) => vec![
+            load_argument(0),
+            jump(c::BPF_JEQ, c::AF_UNIX as u32, 5, 0),
+            jump(c::BPF_JEQ, c::AF_INET as u32, 4, 0),
+            jump(c::BPF_JEQ, c::AF_INET6 as u32, 3, 0),
+            jump(c::BPF_JEQ, c::AF_NETLINK as u32, 0, 3),
+            load_argument(2),
+            jump(c::BPF_JEQ, c::NETLINK_ROUTE as u32, 0, 1),
+            allow,
+            answer(c::SECCOMP_RET_ERRNO | c::EAFNOSUPPORT as u32),
+        ],
+        Verdict::Check(Check::Personality) => vec![
+            load_argument(0),
+            jump(c::BPF_JEQ, 0, 2, 0),
+            jump(c::BPF_JEQ, u32::MAX, 1, 0),
+            jump(c::BPF_JEQ, c::ADDR_NO_RANDOMIZE as u32, 0, 1),
+            allow,
+            refuse,
+        ],
+        Verdict::Check(Check::Ioctl) => {
+            vec![load_argument(1), jump(c::BPF_JEQ, c::TIOCSTI as u32, 1, 0), allow, refuse]
+        }
+    }
 }
 
 /// Known, and refused: the kernel's set-up, other namespaces, other processes, and what has often been a hole.
@@ -105,13 +201,13 @@ const DENIED: &[i64] = &[
     c::SYS_io_uring_register,
     c::SYS_keyctl, c::SYS_add_key, c::SYS_request_key,
     c::SYS_open_by_handle_at, c::SYS_name_to_handle_at, c::SYS_quotactl, c::SYS_acct, c::SYS_swapon, c::SYS_swapoff,
-    c::SYS_kexec_load, c::SYS_kexec_file_load, c::SYS_init_module, c::SYS_finit_module, c::SYS_delete_module,
+    c::SYS_kexec_load, c::SYS_init_module, c::SYS_finit_module, c::SYS_delete_module,
     c::SYS_reboot, c::SYS_syslog, c::SYS_vhangup, c::SYS_nfsservctl, c::SYS_lookup_dcookie,
     c::SYS_settimeofday, c::SYS_clock_settime, c::SYS_adjtimex, c::SYS_clock_adjtime,
     c::SYS_sethostname, c::SYS_setdomainname, c::SYS_fanotify_init, c::SYS_move_pages, c::SYS_migrate_pages,
 ];
 
-/// On every architecture. The calls with a condition are in [`allowed`].
+/// On every architecture. The calls with a condition are in [`ranges`].
 #[rustfmt::skip]
 const ALLOWED: &[i64] = &[
     // files
@@ -189,17 +285,83 @@ const ALLOWED_BY_ARCH: &[i64] = &[];
 mod tests {
     use super::*;
 
+    /// Runs the program as the kernel would.
+    fn run(program: &[sock_filter], number: i64, arguments: [u64; 6]) -> u32 {
+        let mut data = Vec::new();
+        data.extend((number as u32).to_le_bytes());
+        data.extend(AUDIT_ARCH.to_le_bytes());
+        data.extend(0_u64.to_le_bytes());
+        arguments.iter().for_each(|argument| data.extend(argument.to_le_bytes()));
+        let (mut at, mut accumulator) = (0, 0_u32);
+        loop {
+            let step = &program[at];
+            let code = u32::from(step.code);
+            at += 1;
+            let jump = |condition: bool| usize::from(if condition { step.jt } else { step.jf });
+            match code & 0x07 {
+                c::BPF_LD => {
+                    let offset = step.k as usize;
+                    accumulator = u32::from_le_bytes(data[offset..offset + 4].try_into().unwrap());
+                }
+                c::BPF_RET => return step.k,
+                _ if code & 0xf0 == c::BPF_JA => at += step.k as usize,
+                _ if code & 0xf0 == c::BPF_JEQ => at += jump(accumulator == step.k),
+                _ if code & 0xf0 == c::BPF_JGE => at += jump(accumulator >= step.k),
+                _ if code & 0xf0 == c::BPF_JSET => at += jump(accumulator & step.k != 0),
+                _ => panic!("{code}"),
+            }
+        }
+    }
+
     #[test]
-    fn the_filters_compile_for_this_machine_and_fit_the_kernels_limit() {
-        let filters = Filters::compile().unwrap();
-        assert!(filters.allow.len() < 4096 && filters.deny.len() < 4096);
+    fn every_number_gets_the_verdict_of_its_list() {
+        let filter = Filter::compile().unwrap();
+        let refused = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
+        let missing = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
+        let conditional = [c::SYS_clone, c::SYS_socket, c::SYS_personality, c::SYS_ioctl];
+        for number in (0..1000).chain([0x4000_0000, 0xffff_ffff]) {
+            let expected = match number {
+                n if conditional.contains(&n) => continue,
+                n if DENIED.contains(&n) => refused,
+                n if ALLOWED.contains(&n) || ALLOWED_BY_ARCH.contains(&n) => c::SECCOMP_RET_ALLOW,
+                _ => missing,
+            };
+            assert_eq!(run(&filter.program, number, [0; 6]), expected, "system call {number}");
+        }
+    }
+
+    #[test]
+    fn arguments_are_looked_at() {
+        let filter = Filter::compile().unwrap();
+        let allow = c::SECCOMP_RET_ALLOW;
+        let first = |number, argument: u64| run(&filter.program, number, [argument, 0, 0, 0, 0, 0]);
+        assert_eq!(first(c::SYS_clone, (c::CLONE_VM | c::CLONE_THREAD) as u64), allow);
+        for flag in [c::CLONE_NEWUSER, c::CLONE_NEWNS, c::CLONE_NEWNET, c::CLONE_NEWPID | c::SIGCHLD] {
+            assert_ne!(first(c::SYS_clone, flag as u64), allow);
+        }
+        for (family, protocol, allowed) in [
+            (c::AF_UNIX, 0, true),
+            (c::AF_INET, c::IPPROTO_TCP, true),
+            (c::AF_INET6, 0, true),
+            (c::AF_NETLINK, c::NETLINK_ROUTE, true),
+            (c::AF_NETLINK, c::NETLINK_AUDIT, false),
+            (c::AF_PACKET, 0, false),
+            (c::AF_VSOCK, 0, false),
+        ] {
+            let arguments = [family as u64, 0, protocol as u64, 0, 0, 0];
+            assert_eq!(run(&filter.program, c::SYS_socket, arguments) == allow, allowed, "family {family}");
+        }
+        assert_eq!(first(c::SYS_personality, 0xffff_ffff), allow);
+        assert_ne!(first(c::SYS_personality, 0x0040_0000), allow);
+        let ioctl = |request: u64| run(&filter.program, c::SYS_ioctl, [0, request, 0, 0, 0, 0]);
+        assert_eq!(ioctl(c::FIONREAD as u64), allow);
+        assert_ne!(ioctl(c::TIOCSTI as u64), allow);
     }
 
     #[test]
     fn nothing_is_both_allowed_and_denied() {
-        let rules = allowed().unwrap();
         for number in DENIED {
-            assert!(!rules.contains_key(number), "system call {number}");
+            assert!(!ALLOWED.contains(number) && !ALLOWED_BY_ARCH.contains(number), "system call {number}");
         }
     }
 }

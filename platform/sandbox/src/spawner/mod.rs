@@ -6,6 +6,7 @@
 
 mod base;
 mod instance;
+mod network;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,15 +20,17 @@ use rustix::thread::UnshareFlags;
 
 use crate::cgroup::{self, BoxCgroup};
 use crate::fdpass;
-use crate::inside::{self, BoxFds, Filters, Prepared};
+use crate::inside::{self, BoxFds, Filter, Prepared};
 use crate::protocol::{
     self, Event, Hello, HostFacts, LaunchRequest, MAX_RECORD_BYTES, Request, SPAWNER_ARGUMENT,
 };
 use crate::sys::{self, Forked};
 use instance::Instance;
+use network::Networks;
 
 /// How long the groups of a dead box may stay busy.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How often a removal is tried again.
 const REMOVAL_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
@@ -60,8 +63,14 @@ fn serve() -> io::Result<()> {
         Ok(prepared) => {
             tell(&socket, &Event::Ready(prepared.facts.clone()))?;
             let child_signals = sys::child_signal_fd()?;
-            let mut spawner =
-                Spawner { socket, child_signals, prepared, boxes: HashMap::new(), leaving: Vec::new() };
+            let mut spawner = Spawner {
+                socket,
+                child_signals,
+                prepared,
+                boxes: HashMap::new(),
+                leaving: Vec::new(),
+                networks: Networks::default(),
+            };
             spawner.run(&mut buffer);
             spawner.end();
         }
@@ -100,8 +109,8 @@ fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Prepared, (
         cgroups,
         landlock_abi: sys::landlock_abi(),
     };
-    let filters = Filters::compile().map_err(|e| ("compile the system call filter", e))?;
-    Ok(Prepared { facts, base: made.base(), filters, uid_base: hello.uid_base })
+    let filter = Filter::compile().map_err(|e| ("compile the system call filter", e))?;
+    Ok(Prepared { facts, base: made.base(), filter, uid_base: hello.uid_base })
 }
 
 /// Root, and with what root can do (in a container it may lack that).
@@ -128,6 +137,7 @@ struct Spawner {
     boxes: HashMap<Pid, Living>,
     /// Groups of dead boxes that the kernel still calls busy, and until when to try.
     leaving: Vec<(BoxCgroup, Instant)>,
+    networks: Networks,
 }
 
 struct Living {
@@ -139,7 +149,11 @@ impl Spawner {
     /// Until the server is gone.
     fn run(&mut self, buffer: &mut [u8]) {
         loop {
-            let timeout = (!self.leaving.is_empty()).then_some(&REMOVAL_PERIOD);
+            let timeout = match () {
+                () if self.networks.wants_more() => Some(&AT_ONCE),
+                () if !self.leaving.is_empty() => Some(&REMOVAL_PERIOD),
+                () => None,
+            };
             let mut fds =
                 [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.child_signals, PollFlags::IN)];
             match poll(&mut fds, timeout) {
@@ -151,8 +165,11 @@ impl Spawner {
                 self.reap();
             }
             self.remove_leaving();
-            if asked && !self.take_request(buffer) {
-                return;
+            match asked {
+                true if !self.take_request(buffer) => return,
+                true => {}
+                false if !children && self.networks.wants_more() => self.networks.make(),
+                false => {}
             }
         }
     }
@@ -181,16 +198,15 @@ impl Spawner {
     fn launch(&mut self, request: &LaunchRequest, fds: BoxFds) {
         let name = cgroup::group_name(request.serial, &request.id);
         let cgroup = BoxCgroup::new(&self.prepared.facts.cgroups, name);
-        let spaces = libc::CLONE_NEWPID
-            | libc::CLONE_NEWNS
-            | libc::CLONE_NEWNET
-            | libc::CLONE_NEWIPC
-            | libc::CLONE_NEWUTS;
+        let network = self.networks.take();
+        let own_network = if network.is_some() { 0 } else { libc::CLONE_NEWNET };
+        let spaces =
+            libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | own_network;
         let born = cgroup.create_v2(&request.limits).and_then(|group| {
             // SAFETY: the spawner has one thread, and `live` never returns.
             #[allow(unsafe_code)]
             match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
-                Forked::Child => inside::live(&self.prepared, request, &cgroup, fds),
+                Forked::Child => inside::live(&self.prepared, request, &cgroup, fds, network),
                 Forked::Parent(pid) => Ok(pid),
             }
         });
