@@ -15,7 +15,7 @@ pub mod shape;
 use std::sync::OnceLock;
 
 pub use operation::Operation;
-pub use paths::PathTable;
+pub use paths::{Binding, PathTable};
 pub use pattern::Pattern;
 pub use service::{Protocol, ServiceEntry, ServiceModel};
 pub use shape::{Bound, ErrorFacts, Kind, Location, Member, Shape, ShapeId, TimeFormat};

@@ -2,7 +2,8 @@
 //!
 //! Simplifying assumptions: a trailing `/` does not matter except under a greedy label, and a constant segment wins
 //! over a label, a label over a greedy one. Constant query parameters (`?list-type=2`) choose among the operations at one
-//! place; the more of them are met, the better. Labels keep their percent-encoding here: decoding is the codec's.
+//! place; the more of them are met, the better. Where operations share even those, the required query parameters and
+//! headers that the request has decide. Labels keep their percent-encoding here: decoding is the codec's.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,22 @@ struct End {
     labels: Vec<&'static str>,
     /// Constant query parameters; without a value, any value will do.
     query: Vec<(&'static str, Option<&'static str>)>,
+    /// Required query parameters.
+    required_query: Vec<&'static str>,
+    /// Required headers, in lower case.
+    required_headers: Vec<&'static str>,
+}
+
+/// An operation's binding, for building the tree.
+pub struct Binding {
+    /// The HTTP method.
+    pub method: &'static str,
+    /// The path with labels and constant query parameters.
+    pub uri: &'static str,
+    /// Required query parameters.
+    pub required_query: Vec<&'static str>,
+    /// Required headers, in lower case.
+    pub required_headers: Vec<&'static str>,
 }
 
 /// An operation found by path.
@@ -55,11 +72,12 @@ pub enum NotFound {
 }
 
 impl PathTable {
-    /// Builds the tree from method and `requestUri` of operations, in their order.
+    /// Builds the tree from the bindings of operations, in their order.
     #[must_use]
-    pub fn build(operations: &[(&'static str, &'static str)]) -> Self {
+    pub fn build(operations: Vec<Binding>) -> Self {
         let mut table = PathTable { nodes: vec![Node::default()] };
-        for (index, (method, uri)) in operations.iter().enumerate() {
+        for (index, binding) in operations.into_iter().enumerate() {
+            let Binding { method, uri, required_query, required_headers } = binding;
             let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
             let mut labels = Vec::new();
             let mut at = 0usize;
@@ -71,7 +89,14 @@ impl PathTable {
                 .map(|pair| pair.split_once('=').map_or((pair, None), |(name, value)| (name, Some(value))))
                 .collect();
             let operation = u16::try_from(index).unwrap_or(u16::MAX);
-            table.nodes[at].ends.push(End { method, operation, labels, query });
+            table.nodes[at].ends.push(End {
+                method,
+                operation,
+                labels,
+                query,
+                required_query,
+                required_headers,
+            });
         }
         table
     }
@@ -101,7 +126,7 @@ impl PathTable {
         usize::from(next)
     }
 
-    /// Finds the operation for a method, a raw path and a raw query string.
+    /// Finds the operation for a method, a raw path, a raw query string and the headers' names.
     ///
     /// # Errors
     /// Whether the path or only the method is unknown.
@@ -110,13 +135,14 @@ impl PathTable {
         method: &str,
         path: &'path str,
         query: &str,
+        has_header: &dyn Fn(&str) -> bool,
     ) -> Result<Found<'_, 'path>, NotFound> {
         let mut values = Vec::with_capacity(4);
         let path = path.strip_prefix('/').unwrap_or(path);
         let mut seen_path = false;
         let end = self.walk(0, path, &mut values, &mut |node| {
             seen_path |= !node.ends.is_empty();
-            best_end(node, method, query)
+            best_end(node, method, query, has_header)
         });
         match end {
             Some(end) => Ok(Found {
@@ -175,18 +201,33 @@ impl PathTable {
 }
 
 /// The operation at a node whose method and constant query parameters are all met; the most specific one.
-fn best_end<'a>(node: &'a Node, method: &str, query: &str) -> Option<&'a End> {
-    let met = |end: &&End| {
-        end.method == method
-            && end.query.iter().all(|(name, wanted)| {
-                query.split('&').any(|pair| {
-                    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    key == *name && wanted.is_none_or(|wanted| wanted == value)
-                })
-            })
+fn best_end<'a>(
+    node: &'a Node,
+    method: &str,
+    query: &str,
+    has_header: &dyn Fn(&str) -> bool,
+) -> Option<&'a End> {
+    let has_parameter = |name: &str, wanted: Option<&str>| {
+        query.split('&').any(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            key == name && wanted.is_none_or(|wanted| wanted == value)
+        })
     };
-    // The last of equals: `max_by_key` would do, but the models list the plain operation first and it must win.
-    node.ends.iter().filter(met).rev().max_by_key(|end| end.query.len())
+    let met = |end: &&End| {
+        end.method == method && end.query.iter().all(|(name, wanted)| has_parameter(name, *wanted))
+    };
+    // Operations that lack something required still come before none at all: validation will say what is missing.
+    let rank = |end: &&End| {
+        let complete = end.required_query.iter().all(|name| has_parameter(name, None))
+            && end.required_headers.iter().all(|name| has_header(name));
+        let required = end.required_query.len() + end.required_headers.len();
+        (end.query.len(), complete, if complete { required } else { usize::MAX - required })
+    };
+    let mut candidates = node.ends.iter().filter(met);
+    let first = candidates.next()?;
+    // Nearly always there is just one; of equals the first wins.
+    let better = |best: &'a End, other: &'a End| if rank(&other) > rank(&best) { other } else { best };
+    Some(candidates.fold(first, better))
 }
 
 #[cfg(test)]
@@ -194,7 +235,7 @@ mod tests {
     use super::*;
 
     fn table() -> PathTable {
-        PathTable::build(&[
+        build(&[
             ("GET", "/functions/"),
             ("POST", "/functions"),
             ("GET", "/functions/{Name}"),
@@ -207,9 +248,40 @@ mod tests {
         ])
     }
 
+    fn build(operations: &[(&'static str, &'static str)]) -> PathTable {
+        let binding = |(method, uri): &(&'static str, &'static str)| Binding {
+            method,
+            uri,
+            required_query: Vec::new(),
+            required_headers: Vec::new(),
+        };
+        PathTable::build(operations.iter().map(binding).collect())
+    }
+
+    #[test]
+    fn what_is_required_tells_operations_at_one_place_apart() {
+        let binding = |required_query: &[&'static str], required_headers: &[&'static str]| Binding {
+            method: "PUT",
+            uri: "/{Bucket}/{Key+}",
+            required_query: required_query.to_vec(),
+            required_headers: required_headers.to_vec(),
+        };
+        let table = PathTable::build(vec![
+            binding(&[], &["copy-source"]),
+            binding(&[], &[]),
+            binding(&["uploadId"], &[]),
+            binding(&["uploadId"], &["copy-source"]),
+        ]);
+        let find = |query, copy: bool| {
+            table.find("PUT", "/b/k", query, &|name| copy && name == "copy-source").unwrap().operation
+        };
+        assert_eq!([find("", false), find("", true)], [1, 0]);
+        assert_eq!([find("uploadId=1", false), find("uploadId=1", true)], [2, 3]);
+    }
+
     fn found(method: &str, path: &str, query: &str) -> (usize, Vec<(&'static str, String)>) {
         let table = Box::leak(Box::new(table()));
-        let found = table.find(method, path, query).unwrap();
+        let found = table.find(method, path, query, &|_| false).unwrap();
         (found.operation, found.labels.into_iter().map(|(name, value)| (name, value.to_owned())).collect())
     }
 
@@ -218,9 +290,9 @@ mod tests {
         assert_eq!(found("GET", "/functions", "").0, 0);
         assert_eq!(found("GET", "/functions/", "MaxItems=1").0, 0);
         assert_eq!(found("POST", "/functions/", "").0, 1);
-        assert_eq!(table().find("PUT", "/functions", ""), Err(NotFound::Method));
-        assert_eq!(table().find("POST", "/functions/a/b/c", ""), Err(NotFound::Method));
-        assert_eq!(PathTable::build(&[("GET", "/a")]).find("GET", "/b", ""), Err(NotFound::Path));
+        assert_eq!(table().find("PUT", "/functions", "", &|_| false), Err(NotFound::Method));
+        assert_eq!(table().find("POST", "/functions/a/b/c", "", &|_| false), Err(NotFound::Method));
+        assert_eq!(build(&[("GET", "/a")]).find("GET", "/b", "", &|_| false), Err(NotFound::Path));
     }
 
     #[test]

@@ -44,6 +44,6 @@ fn lambda_is_as_documented() {
     assert_eq!((invoke.method, invoke.status), ("POST", 200));
     assert_eq!(invoke.input_shape().unwrap().payload_member().unwrap().name, "Payload");
     assert_eq!(lambda.error("ResourceNotFoundException").unwrap().error.unwrap().status, Some(404));
-    let found = lambda.paths.find("POST", "/2015-03-31/functions/a/invocations", "").unwrap();
+    let found = lambda.paths.find("POST", "/2015-03-31/functions/a/invocations", "", &|_| false).unwrap();
     assert_eq!(lambda.operations[found.operation].name, "Invoke");
 }

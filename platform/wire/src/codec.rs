@@ -7,6 +7,8 @@ mod errors;
 mod json;
 mod query;
 mod rest;
+#[cfg(test)]
+mod round_trip;
 mod xml;
 
 use base::{ApiError, RequestId};
@@ -21,6 +23,8 @@ use json::BadJson;
 
 /// The header that carries the request id.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+/// The same for the services that speak rest-xml.
+const REST_XML_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 
 /// Decodes a request's input. A blob that is the whole body shares its bytes with `body`.
 ///
@@ -86,7 +90,7 @@ pub fn encode_output(route: &Route, output: &Doc, request_id: &RequestId) -> Res
             response
         }
     };
-    stamp(&mut response, request_id);
+    stamp(&mut response, route.protocol, request_id);
     response
 }
 
@@ -94,7 +98,7 @@ pub fn encode_output(route: &Route, output: &Doc, request_id: &RequestId) -> Res
 #[must_use]
 pub fn encode_error(form: &ErrorForm, error: &ApiError, request_id: &RequestId) -> Response<Bytes> {
     let mut response = errors::encode(form, error, request_id);
-    stamp(&mut response, request_id);
+    stamp(&mut response, form.protocol, request_id);
     response
 }
 
@@ -121,8 +125,9 @@ fn mark_rpc(response: &mut Response<Bytes>) {
     response.headers_mut().insert(name, HeaderValue::from_static("rpc-v2-cbor"));
 }
 
-fn stamp(response: &mut Response<Bytes>, request_id: &RequestId) {
+fn stamp(response: &mut Response<Bytes>, protocol: Protocol, request_id: &RequestId) {
+    let name = if protocol == Protocol::RestXml { REST_XML_REQUEST_ID } else { REQUEST_ID };
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
-        response.headers_mut().insert(REQUEST_ID, value);
+        response.headers_mut().insert(name, value);
     }
 }

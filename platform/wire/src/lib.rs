@@ -7,6 +7,8 @@
 pub mod codec;
 pub mod doc;
 pub mod error_form;
+#[cfg(test)]
+mod golden;
 pub mod route;
 pub mod sigv4;
 mod text;

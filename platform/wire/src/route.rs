@@ -5,6 +5,9 @@
 //! choice; a request with neither mark nor scope is matched against every REST service, those whose paths are most
 //! particular first.
 
+// A request without a route is answered and forgotten: its error is large, rare and never passed on.
+#![allow(clippy::result_large_err)]
+
 use base::ApiError;
 use bytes::Bytes;
 use http::request::Parts;
@@ -207,7 +210,8 @@ impl Request<'_> {
                     continue;
                 }
                 let Some(service) = self.catalog.at(slot) else { continue };
-                let Ok(found) = service.paths.find(method, path, query) else {
+                let has_header = |name: &str| self.parts.headers.contains_key(name);
+                let Ok(found) = service.paths.find(method, path, query, &has_header) else {
                     last = Some((service, protocol));
                     continue;
                 };

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    ErrorFacts, Kind, Location, Member, Operation, PathTable, Pattern, Protocol, ServiceModel, Shape,
-    ShapeId, TimeFormat,
+    Binding, ErrorFacts, Kind, Location, Member, Operation, PathTable, Pattern, Protocol, ServiceModel,
+    Shape, ShapeId, TimeFormat,
 };
 
 use super::facts::{Facts, MemberFacts, Metadata, Namespace, OperationFacts, ServiceLine, ShapeFacts};
@@ -34,7 +34,7 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
         operations.push(made.map_err(|error| format!("operation {name}: {error}"))?);
     }
     let rest = protocols.iter().any(|p| matches!(p, Protocol::RestJson | Protocol::RestXml));
-    let bindings: Vec<_> = operations.iter().map(|o| (o.method, o.uri)).collect();
+    let bindings = operations.iter().map(|operation| binding(operation, &shapes)).collect();
     let usual_code =
         if protocols.first() == Some(&Protocol::Query) { "ValidationError" } else { "ValidationException" };
     let rpc_name = metadata.target_prefix.clone().unwrap_or_else(|| metadata.service_id.replace(' ', ""));
@@ -53,7 +53,7 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
         malformed_body: line.malformed_body.as_ref().map(|(code, message)| (leak(code), leak(message))),
         bare_xml_errors: line.bare_xml_errors,
         errors: errors(&shapes),
-        paths: if rest { PathTable::build(&bindings) } else { PathTable::default() },
+        paths: if rest { PathTable::build(bindings) } else { PathTable::default() },
         operations,
         shapes,
     })
@@ -278,4 +278,19 @@ fn operation(name: &str, facts: &OperationFacts, ids: &Ids) -> Result<Operation,
     made.unsigned = facts.authtype.as_deref() == Some("none");
     made.deprecated = facts.deprecated;
     Ok(made)
+}
+
+fn binding(operation: &Operation, shapes: &[Shape]) -> Binding {
+    let input = operation.input.and_then(|id| shapes.get(usize::from(id.0)));
+    let members = input.map(|shape| shape.members.as_slice()).unwrap_or_default();
+    let required = |location: Location| {
+        let these = members.iter().filter(|member| member.required && member.location == location);
+        these.map(|member| member.wire_name).collect()
+    };
+    Binding {
+        method: operation.method,
+        uri: operation.uri,
+        required_query: required(Location::Query),
+        required_headers: required(Location::Header),
+    }
 }

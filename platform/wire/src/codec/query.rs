@@ -16,6 +16,8 @@ use crate::{Doc, Route, text};
 
 /// Deeper names than this are in no model; they are refused rather than followed.
 const MAX_DEPTH: usize = 40;
+/// More members or elements than this at one place are refused: finding one among them takes a look at each.
+const MAX_CHILDREN: usize = 4096;
 
 /// Decodes the parameters of the query string and of the form.
 pub(super) fn decode(
@@ -59,6 +61,9 @@ impl Tree {
             }
             // Elements come in order, so the part is nearly always the last child.
             let found = at.children.iter().rposition(|(known, _)| known == part);
+            if found.is_none() && at.children.len() >= MAX_CHILDREN {
+                return Err(malformed("it has too many parameters"));
+            }
             let index = found.unwrap_or_else(|| {
                 at.children.push((part.to_owned(), Tree::default()));
                 at.children.len() - 1
@@ -193,4 +198,39 @@ pub(super) fn encode(route: &Route, output: &Doc, request_id: &RequestId) -> Vec
     xml::close(&format!("{name}Response"), &mut out);
     out.push(b'\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::Catalog;
+
+    fn tags(body: &str) -> Result<Doc, ApiError> {
+        let iam = Catalog::embedded().service("iam").unwrap();
+        let shape = iam.operation("TagRole").unwrap().input_shape().unwrap();
+        let parts = http::Request::new(()).into_parts().0;
+        decode(iam, shape, &parts, &Bytes::from(body.to_owned()))
+    }
+
+    #[test]
+    fn elements_come_in_the_order_of_their_numbers() {
+        let doc = tags("Tags.member.10.Key=c&Tags.member.2.Key=b&Tags.member.1.Key=a").unwrap();
+        let keys: Vec<_> = doc
+            .get("Tags")
+            .unwrap()
+            .items()
+            .unwrap()
+            .iter()
+            .map(|tag| tag.get("Key").unwrap().as_str())
+            .collect();
+        assert_eq!(keys, [Some("a"), Some("b"), Some("c")]);
+        assert_eq!(tags("Tags=").unwrap().get("Tags"), Some(&Doc::List(Vec::new())));
+    }
+
+    #[test]
+    fn names_that_are_made_to_hurt_are_refused() {
+        assert!(tags(&format!("{}=1", "a.".repeat(100_000))).is_err());
+        let many: String = (0..5000).map(|n| format!("p{n}=1&")).collect();
+        assert!(tags(&many).is_err());
+    }
 }

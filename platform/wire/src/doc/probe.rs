@@ -40,8 +40,7 @@ pub fn members_of<T: DeserializeOwned>() -> Vec<String> {
             None => {}
         }
     }
-    let members = notes.borrow().members.iter().cloned().collect();
-    members
+    std::mem::take(&mut notes.borrow_mut().members).into_iter().collect()
 }
 
 #[derive(Default)]
