@@ -37,8 +37,12 @@ pub(crate) struct Environment {
 /// Whether it runs. The lock is held across freeze and thaw, so that they never overtake each other.
 struct Gate {
     frozen: bool,
-    /// In use since or idle since; `None` while in use.
-    idle_since: Option<Instant>,
+    in_use: bool,
+    /// When it was last taken into use, or became idle.
+    since: Instant,
+    /// The freezer waits to be told that the environment is idle. While requests come fast it looks by itself
+    /// instead: telling it after every request would cost more than the request's own bookkeeping.
+    freezer_waits: bool,
     /// No freeze any more: it is going.
     closed: bool,
 }
@@ -54,6 +58,8 @@ struct Peak {
 /// measured less than [`PEAK_AGE`] ago.
 const SHORT_REQUEST: Duration = Duration::from_millis(10);
 const PEAK_AGE: Duration = Duration::from_millis(50);
+/// A request that lasts longer than this is not worth looking at its end again and again.
+const LONG_USE: Duration = Duration::from_millis(50);
 
 /// What an environment is built around.
 pub(crate) struct Parts {
@@ -97,7 +103,13 @@ impl Environment {
         if let Some(listener) = listeners.next() {
             tasks.push(gateway.serve(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&arn)));
         }
-        let gate = Mutex::new(Gate { frozen: false, idle_since: None, closed: false });
+        let gate = Mutex::new(Gate {
+            frozen: false,
+            in_use: true,
+            since: Instant::now(),
+            freezer_waits: false,
+            closed: false,
+        });
         let environment = Arc::new(Environment {
             function,
             arn,
@@ -129,7 +141,8 @@ impl Environment {
     /// Makes it run. Must be called before it gets an event.
     pub(crate) fn wake(&self) {
         let mut gate = self.gate();
-        gate.idle_since = None;
+        gate.in_use = true;
+        gate.since = Instant::now();
         if gate.frozen {
             gate.frozen = false;
             if let Err(error) = self.inner_box.thaw() {
@@ -141,8 +154,12 @@ impl Environment {
 
     /// It has nothing to do from now on and may be frozen.
     pub(crate) fn rest(&self) {
-        self.gate().idle_since = Some(Instant::now());
-        self.idle.notify_one();
+        let mut gate = self.gate();
+        gate.in_use = false;
+        gate.since = Instant::now();
+        if std::mem::take(&mut gate.freezer_waits) {
+            self.idle.notify_one();
+        }
     }
 
     /// The initialisation is over: from now on it has the CPU share of its memory size.
@@ -182,20 +199,27 @@ impl Environment {
     /// Freezes it if it has been idle for `after`; says how long to wait otherwise.
     fn try_freeze(&self, after: Duration) -> Freeze {
         let mut gate = self.gate();
-        let Some(since) = gate.idle_since else { return Freeze::InUse };
-        if gate.frozen || gate.closed {
-            return Freeze::InUse;
+        let lasted = gate.since.elapsed();
+        if gate.frozen || gate.closed || (gate.in_use && lasted > LONG_USE) {
+            gate.freezer_waits = true;
+            return Freeze::Wait;
         }
-        let idle_for = since.elapsed();
-        if idle_for < after {
-            return Freeze::In(after - idle_for);
+        if gate.in_use {
+            return Freeze::In(after);
+        }
+        if lasted < after {
+            return Freeze::In(after - lasted);
         }
         if !self.session.is_parked() {
             return Freeze::NotParked;
         }
         match self.inner_box.freeze() {
             Ok(()) => gate.frozen = true,
-            Err(error) => tracing::debug!(function = &*self.arn, %error, "freeze failed"),
+            Err(error) => {
+                tracing::debug!(function = &*self.arn, %error, "freeze failed");
+                gate.freezer_waits = true;
+                return Freeze::Wait;
+            }
         }
         Freeze::Done
     }
@@ -203,7 +227,8 @@ impl Environment {
 
 enum Freeze {
     Done,
-    InUse,
+    /// Until it is told.
+    Wait,
     In(Duration),
     /// The runtime has answered but not asked for the next event yet.
     NotParked,
@@ -266,7 +291,8 @@ async fn freeze_when_idle(weak: Weak<Environment>, after: Duration, on_change: O
         }
         drop(environment);
         match next {
-            Freeze::Done | Freeze::InUse => idle.notified().await,
+            Freeze::Wait => idle.notified().await,
+            Freeze::Done => {}
             Freeze::In(left) => tokio::time::sleep(left).await,
             Freeze::NotParked => {
                 session.parked().await;

@@ -103,7 +103,7 @@ impl Default for FleetLimits {
             max_environments: 1000,
             idle_timeout: Duration::from_secs(600),
             idle_memory_bytes: host_memory_bytes() / 2,
-            freeze_after: Duration::from_millis(2),
+            freeze_after: Duration::from_millis(10),
             init_timeout: Duration::from_secs(10),
         }
     }
