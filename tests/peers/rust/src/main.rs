@@ -1,36 +1,52 @@
-//! A native function: any program that speaks the Runtime API, here through AWS's own crate.
+//! A native function through AWS's own crate. It does what its event asks for; `tests/lambda/test_peers.py` asks.
 
-use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lambda_runtime::{Diagnostic, LambdaEvent, run, service_fn};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Request {
-    #[serde(default = "world")]
-    name: String,
-}
-
-fn world() -> String {
-    "world".to_owned()
+    op: String,
+    #[serde(default)]
+    value: Value,
+    #[serde(default)]
+    sleep_ms: u64,
 }
 
 #[derive(Serialize)]
 struct Answer {
-    message: String,
-    function: String,
+    value: Value,
+    calls: u32,
+    environment: String,
     request_id: String,
+    function_arn: String,
+    remaining_ms: u128,
 }
 
-async fn handler(event: LambdaEvent<Request>) -> Result<Answer, Error> {
-    println!("a native call");
-    let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello".to_owned());
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+async fn handler(event: LambdaEvent<Request>) -> Result<Answer, Diagnostic> {
+    let (request, context) = event.into_parts();
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    println!("asked for {}, call {calls}", request.op);
+    if request.op == "fail" {
+        return Err(Diagnostic { error_type: "PeerError".to_owned(), error_message: "no luck".to_owned() });
+    }
+    tokio::time::sleep(Duration::from_millis(request.sleep_ms)).await;
     Ok(Answer {
-        message: format!("{greeting}, {}!", event.payload.name),
-        function: event.context.env_config.function_name.clone(),
-        request_id: event.context.request_id,
+        value: request.value,
+        calls,
+        environment: context.env_config.log_stream.clone(),
+        request_id: context.request_id.clone(),
+        function_arn: context.invoked_function_arn.clone(),
+        remaining_ms: context.deadline().duration_since(std::time::SystemTime::now()).map_or(0, |left| left.as_millis()),
     })
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
+async fn main() -> Result<(), lambda_runtime::Error> {
     run(service_fn(handler)).await
 }
