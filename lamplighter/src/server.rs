@@ -5,12 +5,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use base::Clock;
 use frontdoor::{FrontDoor, FrontDoorHandle};
-use gateway::{AuthMode, Gateway, GatewayConfig, SourceKind};
+use gateway::{AuthMode, Downloads, Gateway, GatewayConfig, SourceKind};
 use sandbox::{Sandbox, SandboxConfig, SandboxError};
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
 use service_lambda::{AccountLimits, Lambda, LambdaDeps};
@@ -23,6 +23,10 @@ use tokio::task::JoinHandle;
 
 use crate::config::{Auth, Settings, StoreEngine};
 
+/// The kind of download that a function's package is.
+const PACKAGES: &str = "package";
+/// How often unused blobs are looked for: by far more than any upload takes from its blob to its commit.
+const SWEEP_EVERY: Duration = Duration::from_secs(30 * 60);
 /// How long background work may take to finish when the server stops.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -92,7 +96,7 @@ impl Server {
             sandbox: sandbox.clone(),
             clock: Clock::system(),
             settings: settings.clone(),
-            port: address.port(),
+            address,
         };
         let assembled = assemble(parts).await?;
         assembled.gateway.serve(listener, SourceKind::Outside);
@@ -149,7 +153,7 @@ struct Parts {
     sandbox: Option<Sandbox>,
     clock: Clock,
     settings: Settings,
-    port: u16,
+    address: SocketAddr,
 }
 
 struct Assembled {
@@ -161,9 +165,11 @@ struct Assembled {
 
 /// The platform: every service, the front door before them, the gateway before that.
 async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
-    let Parts { store, blobs, sandbox, clock, settings, port } = parts;
+    let Parts { store, blobs, sandbox, clock, settings, address } = parts;
+    let endpoint = format!("http://{address}");
     let failed = |error: &dyn std::fmt::Display| StartError::Service(error.to_string());
     let handle = FrontDoorHandle::new();
+    let downloads = Downloads::new(clock.clone(), endpoint).map_err(|e| failed(&e))?;
     let sts =
         Sts::new(StsDeps { store: store.clone(), clock: clock.clone() }).await.map_err(|e| failed(&e))?;
     let logs = Logs::new(LogsDeps { store: store.clone(), clock: clock.clone() });
@@ -177,13 +183,13 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         runtime_map: settings.runtime_map.clone(),
         runtimes_dir: settings.data.join("runtimes"),
         gateway: boxes.clone(),
-        gateway_port: port,
+        gateway_port: address.port(),
         account_concurrency: settings.account_concurrency,
         limits: FleetLimits::default(),
     });
     let lambda = Lambda::new(LambdaDeps {
         store,
-        blobs,
+        blobs: blobs.clone(),
         invoker: Arc::new(fleet.clone()),
         clock: clock.clone(),
         data_dir: settings.data.clone(),
@@ -192,9 +198,18 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
             concurrent_executions: settings.account_concurrency,
             ..AccountLimits::default()
         },
-        code_url: None,
+        code_url: Some(Arc::new({
+            let downloads = downloads.clone();
+            move |digest: &str| downloads.url(PACKAGES, digest)
+        })),
     })
     .map_err(|e| failed(&e))?;
+    downloads.offer(PACKAGES, {
+        let lambda = Arc::downgrade(&lambda);
+        move |digest| lambda.upgrade()?.zip_path(digest).ok()?
+    });
+    tokio::spawn(lambda.clone().run_sweeper());
+    tokio::spawn(sweep_blobs(blobs, Arc::downgrade(&lambda)));
     let front_door = FrontDoor::builder(clock.clone())
         .add(service_sts::service(sts.clone()))
         .add(service_iam::service(iam))
@@ -202,11 +217,33 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         .add(service_lambda::service(lambda))
         .handle(&handle)
         .build();
-    let config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
+    let mut config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
+    config.downloads = Some(downloads);
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());
     Ok(Assembled { front_door, gateway, fleet, logs })
+}
+
+/// Removes blobs that no service names: what an upload left that was cut off before its commit. Every service that
+/// puts blobs has its part in the live set. Ends with the service.
+async fn sweep_blobs(blobs: BlobStore, lambda: Weak<Lambda>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        let Some(lambda) = lambda.upgrade() else { return };
+        let live = match lambda.live_blobs() {
+            Ok(live) => live.into_iter().collect(),
+            Err(error) => {
+                tracing::warn!(%error, "blobs are not swept: the live ones are not known");
+                continue;
+            }
+        };
+        match blobs.sweep(live).await {
+            Ok(swept) => tracing::debug!(removed = swept.removed, bytes = swept.removed_bytes, "blobs swept"),
+            Err(error) => tracing::warn!(%error, "blobs could not be swept"),
+        }
+    }
 }
 
 /// The front door over an empty store in memory, for the pages that are made from its tables.
@@ -227,7 +264,7 @@ pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
             account_concurrency: 1000,
             log: "off".to_owned(),
         },
-        port: 0,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
     };
     Ok(assemble(parts).await?.front_door)
 }

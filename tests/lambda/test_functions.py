@@ -3,6 +3,7 @@ import base64
 import hashlib
 import json
 import re
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -73,6 +74,8 @@ def test_configuration_reads_as_in_aws(aws, make):
     assert configuration["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{name}"}
     assert found["Tags"] == {"team": "x"}
     assert found["Code"]["RepositoryType"] == "S3"
+    with urllib.request.urlopen(found["Code"]["Location"]) as download:
+        assert download.read() == package
 
 
 def test_every_update_gives_a_new_revision_and_checks_the_old_one(aws, make):

@@ -18,7 +18,7 @@ use crate::auth::{self, Sender};
 use crate::body::{self, BodyError};
 use crate::origin::{self, Verdict};
 use crate::server::Gate;
-use crate::{SourceKind, admin};
+use crate::{SourceKind, admin, downloads};
 
 /// What the access log tells of a request beyond its head and its status.
 #[derive(Default)]
@@ -88,6 +88,13 @@ async fn serve(
     }
     if parts.uri.path().starts_with(admin::PREFIX) {
         return serve_admin(gate, peer, parts, body).await;
+    }
+    if let Some(downloads) = gate.inner.downloads.as_ref().filter(|_| is_download(parts)) {
+        body::discard(body, &parts.headers).await;
+        return downloads
+            .answer(parts)
+            .await
+            .unwrap_or_else(|error| wire::encode_error(&ErrorForm::guess(parts), &error, request_id));
     }
     match call(gate, peer, request_id, parts, body, noted).await {
         Ok(response) => response,
@@ -268,6 +275,10 @@ fn is_greeting(parts: &Parts) -> bool {
         && parts.uri.path() == "/"
         && parts.uri.query().is_none()
         && !parts.headers.contains_key(header::AUTHORIZATION)
+}
+
+fn is_download(parts: &Parts) -> bool {
+    parts.uri.path().starts_with(downloads::PREFIX)
 }
 
 fn greeting() -> Response<Bytes> {

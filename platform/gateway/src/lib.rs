@@ -13,6 +13,7 @@
 mod admin;
 mod auth;
 mod body;
+mod downloads;
 mod flow;
 mod origin;
 mod server;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 
 pub use admin::{AdminAnswer, AdminRequest};
 pub use auth::AuthMode;
+pub use downloads::Downloads;
 
 /// What a listener's clients are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct GatewayConfig {
     pub max_connections: usize,
     /// How long a client may take to send a request's head, or the next piece of its body.
     pub read_timeout: Duration,
+    /// Files on offer under addresses that expire.
+    pub downloads: Option<Downloads>,
     /// How long requests in flight may take to finish once the gateway shuts down.
     pub shutdown_grace: Duration,
 }
@@ -69,6 +73,7 @@ impl GatewayConfig {
             max_body_bytes: 80 * 1024 * 1024,
             max_connections: 4096,
             read_timeout: Duration::from_secs(30),
+            downloads: None,
             shutdown_grace: Duration::from_secs(5),
         }
     }
@@ -86,6 +91,7 @@ pub(crate) struct Inner {
     config: GatewayConfig,
     signing_keys: wire::sigv4::SigningKeys,
     admin: admin::Routes,
+    downloads: Option<Downloads>,
     phase: watch::Sender<server::Phase>,
 }
 
@@ -94,6 +100,7 @@ impl Gateway {
     #[must_use]
     pub fn new(front_door: FrontDoor, credentials: Arc<dyn Credentials>, config: GatewayConfig) -> Self {
         let admin = admin::Routes::standard(config.clock.clone());
+        let downloads = config.downloads.clone();
         Gateway {
             inner: Arc::new(Inner {
                 front_door,
@@ -101,6 +108,7 @@ impl Gateway {
                 config,
                 signing_keys: wire::sigv4::SigningKeys::new(),
                 admin,
+                downloads,
                 phase: watch::Sender::new(server::Phase::Open),
             }),
         }
