@@ -33,6 +33,6 @@ pub use backend::{Exit, MemoryUse};
 pub use doctor::{DoctorReport, Finding, Health};
 pub use error::SandboxError;
 pub use running::RunningBox;
-pub use sandbox::{Sandbox, SandboxConfig};
+pub use sandbox::{ControlGroups, Sandbox, SandboxConfig};
 pub use spawner::child_entry;
 pub use spec::{BoxSpec, MAX_LISTENERS, MAX_OWNER_SLOT, MAX_SPEC_BYTES, ReadOnlyMount};

@@ -23,6 +23,7 @@ pub(crate) struct Hello {
     pub(crate) instance: String,
     /// First host user id of the range given to boxes.
     pub(crate) uid_base: u32,
+    pub(crate) control_groups: crate::ControlGroups,
 }
 
 /// Server to spawner.

@@ -42,12 +42,31 @@ pub struct SandboxConfig {
     pub executable: Option<PathBuf>,
     /// As root: the first user id of the range that boxes use on the host, one per owner slot.
     pub uid_base: u32,
+    /// Which control groups to use.
+    pub control_groups: ControlGroups,
+}
+
+/// Which of the host's control groups to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum ControlGroups {
+    /// Whatever the host has, v2 first.
+    #[default]
+    Best,
+    /// Only v1 hierarchies.
+    OnlyV1,
+    /// None: the weak substitutes, as without root.
+    Nothing,
 }
 
 impl SandboxConfig {
     /// The defaults, in `state_dir`.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
-        Self { state_dir: state_dir.into(), executable: None, uid_base: 700_000 }
+        Self {
+            state_dir: state_dir.into(),
+            executable: None,
+            uid_base: 700_000,
+            control_groups: ControlGroups::Best,
+        }
     }
 }
 
@@ -182,6 +201,7 @@ impl Spawner {
             state_dir: state_dir.as_os_str().as_bytes().to_vec(),
             instance: format!("{}-{pid}", std::process::id()),
             uid_base: config.uid_base,
+            control_groups: config.control_groups,
         };
         let facts = Self::greet(ours, &hello).await;
         let (socket, facts) = match facts {

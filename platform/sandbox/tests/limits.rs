@@ -119,3 +119,72 @@ async fn frozen_uses_no_processor_and_thawed_goes_on() {
     assert_eq!(running.exited().await.signal, Some(libc::SIGKILL));
     assert!(matches!(running.freeze(), Err(lamplighter_sandbox::SandboxError::Gone { .. })));
 }
+
+/// The essentials, on a host that has only v1 hierarchies, and on one that gives no control groups at all.
+#[tokio::test]
+async fn other_hosts_freeze_and_limit_too() {
+    use lamplighter_sandbox::{ControlGroups, Sandbox, SandboxConfig};
+    if !is_root() {
+        return;
+    }
+    for (control_groups, mark) in [(ControlGroups::OnlyV1, "987612"), (ControlGroups::Nothing, "987613")] {
+        let dir = tempfile::tempdir().unwrap();
+        let config = SandboxConfig {
+            executable: Some(common::helper()),
+            control_groups,
+            ..SandboxConfig::new(dir.path())
+        };
+        let bench = Bench { sandbox: Sandbox::start(config).await.unwrap(), dir };
+        let running = common::hold(&bench, spec(["/bin/sh", "-c", "while :; do :; done", mark])).await;
+        let pid = find_process(mark).unwrap();
+        eventually("it runs", || cpu_ticks(pid) > 2).await;
+        running.freeze().unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let before = cpu_ticks(pid);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(cpu_ticks(pid), before, "{control_groups:?}");
+        running.thaw().unwrap();
+        eventually("it goes on", || cpu_ticks(pid) > before + 2).await;
+        assert!(running.memory().current_bytes > 0);
+        running.freeze().unwrap();
+        running.kill();
+        assert_eq!(running.exited().await.signal, Some(libc::SIGKILL), "{control_groups:?}");
+        let (_, exit) = bench.run(python("x = bytearray(300 << 20)\nimport time\ntime.sleep(20)")).await;
+        assert!(exit.oom_killed && exit.signal == Some(libc::SIGKILL), "{control_groups:?} {exit:?}");
+        bench.sandbox.shutdown().await;
+        assert_eq!(std::fs::read_dir(bench.dir.path()).unwrap().count(), 1, "{control_groups:?}");
+    }
+}
+
+/// The same with a killed server: frozen processes of the v1 freezer do not even die by themselves.
+#[tokio::test]
+async fn a_killed_server_takes_frozen_v1_boxes_down() {
+    if !is_root() {
+        return;
+    }
+    for groups in ["v1", "none"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut server = std::process::Command::new(common::helper())
+            .env("SANDBOX_HELPER_GROUPS", groups)
+            .arg("hold")
+            .arg(dir.path())
+            .args(["2", "/usr/bin/sleep", "987614"])
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(server.stdout.as_mut().unwrap()), &mut line)
+            .unwrap();
+        let spawner: i32 = line.trim().strip_prefix("ready ").unwrap().parse().unwrap();
+        // The spawner first, and so quickly that it cannot clean up.
+        for pid in [spawner, i32::try_from(server.id()).unwrap()] {
+            let pid = rustix::process::Pid::from_raw(pid).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+        server.wait().unwrap();
+        let sandbox = common::start(dir.path()).await;
+        eventually("they are gone", || find_process("987614").is_none()).await;
+        sandbox.shutdown().await;
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "{groups}");
+    }
+}

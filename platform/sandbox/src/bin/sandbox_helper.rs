@@ -8,7 +8,7 @@
 use std::ffi::OsString;
 use std::io::Read;
 
-use lamplighter_sandbox::{BoxSpec, Sandbox, SandboxConfig};
+use lamplighter_sandbox::{BoxSpec, ControlGroups, Sandbox, SandboxConfig};
 
 fn main() {
     lamplighter_sandbox::child_entry();
@@ -21,7 +21,13 @@ fn main() {
     }
     let state_dir = arguments.next().unwrap();
     runtime.block_on(async {
-        let sandbox = Sandbox::start(SandboxConfig::new(state_dir)).await.unwrap();
+        let control_groups = match std::env::var("SANDBOX_HELPER_GROUPS").as_deref() {
+            Ok("v1") => ControlGroups::OnlyV1,
+            Ok("none") => ControlGroups::Nothing,
+            _ => ControlGroups::Best,
+        };
+        let config = SandboxConfig { control_groups, ..SandboxConfig::new(state_dir) };
+        let sandbox = Sandbox::start(config).await.unwrap();
         if verb == "freeze" {
             freeze(&sandbox).await;
         } else if verb == "hold" {

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::write_file;
+use crate::ControlGroups;
 
 /// A directory below which each box gets its group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,11 +86,16 @@ struct Hierarchy {
 }
 
 /// Looks at this host and prepares the directories of `instance`.
-pub(crate) fn prepare(instance: &str) -> Layout {
+pub(crate) fn prepare(instance: &str, wanted: ControlGroups) -> Layout {
     let mut layout = Layout::default();
+    if wanted == ControlGroups::Nothing {
+        layout.notes.push("switched off".to_owned());
+        return layout;
+    }
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let hierarchies = parse_mountinfo(&mountinfo);
     let v2 = hierarchies.iter().find(|hierarchy| hierarchy.controllers.is_none());
+    let v2 = v2.filter(|_| wanted == ControlGroups::Best);
     if let Some(v2) = v2 {
         match prepare_v2(v2, instance) {
             Ok((path, controllers)) => {

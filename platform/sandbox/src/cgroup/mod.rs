@@ -253,6 +253,14 @@ fn cpu_bandwidth(cpu_millis: u32) -> (u64, u64) {
     ((share * period_us / 1000).max(CPU_QUOTA_MIN_US), period_us)
 }
 
+/// Kills what is in the groups below `parent`, frozen or not.
+pub(crate) fn kill_all(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for group in entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        kill_members(&group.path());
+    }
+}
+
 /// Kills what is left below `parent` and removes it, with all its groups. Waits up to two seconds.
 pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
     let Ok(entries) = fs::read_dir(parent) else { return Ok(()) };
@@ -277,12 +285,13 @@ fn remove_with_force(group: &Path) -> io::Result<()> {
 }
 
 fn kill_members(group: &Path) {
-    let _ = write_file(&group.join("freezer.state"), "THAWED");
     let _ = write_file(&group.join("cgroup.kill"), "1");
     let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
     for pid in members.lines().filter_map(|line| rustix::process::Pid::from_raw(line.parse().ok()?)) {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
+    // Last, so that nothing runs between thaw and kill.
+    let _ = write_file(&group.join("freezer.state"), "THAWED");
 }
 
 /// Control files want one write, and are never created.

@@ -331,6 +331,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::unnecessary_cast)] // the type of ioctl numbers depends on the C library
     fn arguments_are_looked_at() {
         let filter = Filter::compile().unwrap();
         let allow = c::SECCOMP_RET_ALLOW;

@@ -51,6 +51,7 @@ impl Instance {
 
     pub(crate) fn remove(self) {
         let _ = rustix::mount::unmount(self.base(), rustix::mount::UnmountFlags::DETACH);
+        self.groups.iter().for_each(|group| cgroup::kill_all(group));
         for group in &self.groups {
             let _ = clear_group(group);
         }
@@ -63,7 +64,8 @@ fn sweep(state_dir: &Path) -> io::Result<()> {
         let dir = entry.path();
         let Ok(lock) = File::options().write(true).open(dir.join("lock")) else { continue };
         if is_dead(&dir, &lock) {
-            clear(&dir)?;
+            // What resists now is tried again at the next start.
+            let _ = clear(&dir);
         }
     }
     Ok(())
@@ -88,9 +90,13 @@ fn is_dead(dir: &Path, lock: &File) -> bool {
 
 /// Removes the groups, with the processes in them, and the directory.
 fn clear(dir: &Path) -> io::Result<()> {
-    let groups = fs::read(dir.join("groups")).unwrap_or_default();
-    for group in groups.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        clear_group(Path::new(OsStr::from_bytes(group)))?;
+    let record = fs::read(dir.join("groups")).unwrap_or_default();
+    let lines = record.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let groups: Vec<&Path> = lines.map(|line| Path::new(OsStr::from_bytes(line))).collect();
+    // A process frozen in one hierarchy would keep its groups in all others busy.
+    groups.iter().for_each(|group| cgroup::kill_all(group));
+    for group in groups {
+        clear_group(group)?;
     }
     for file in ["groups", "lock"] {
         let _ = fs::remove_file(dir.join(file));

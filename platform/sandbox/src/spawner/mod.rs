@@ -92,7 +92,7 @@ fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Prepared, (
     let made =
         Instance::create(state_dir, &hello.instance).map_err(|e| ("prepare the state directory", e))?;
     let made = instance.insert(made);
-    let cgroups = cgroup::layout::prepare(&hello.instance);
+    let cgroups = cgroup::layout::prepare(&hello.instance, hello.control_groups);
     made.record(cgroup::record(&cgroups)).map_err(|e| ("record the control groups", e))?;
     let privileged = is_privileged();
     if !privileged {
