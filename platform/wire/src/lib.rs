@@ -11,6 +11,8 @@ pub mod error_form;
 mod golden;
 pub mod route;
 pub mod sigv4;
+#[cfg(test)]
+mod speed;
 mod text;
 pub mod validate;
 

@@ -51,14 +51,6 @@ impl Route {
             query_mode: self.query_mode,
         }
     }
-
-    /// The answer to an operation that is in the model and has no handler.
-    #[must_use]
-    pub fn not_implemented(&self) -> ApiError {
-        let (operation, service) = (self.operation.name, self.service.id);
-        let message = format!("Operation {operation} of service {service} is not supported yet.");
-        ApiError::new("NotImplemented", message).status(501)
-    }
 }
 
 /// Finds service and operation of a request. `signing_name` is the service in its credential scope.
@@ -120,7 +112,7 @@ impl Request<'_> {
         let entries = self.catalog.entries();
         let error = match self.signing_name {
             Some(name) if !entries.iter().any(|entry| entry.signing_name == name) => {
-                ApiError::new("NotImplemented", format!("Service {name} is not supported yet.")).status(501)
+                ApiError::new("UnsupportedOperationException", format!("service {name} is not supported yet"))
             }
             _ => or,
         };
@@ -317,7 +309,7 @@ mod tests {
         let failed = go(&parts("GET", "/nowhere", &[]), "", Some("lambda")).unwrap_err();
         assert_eq!(failed.error.http_status(), 404);
         let failed = go(&parts("GET", "/bucket", &[]), "", Some("s3-object-lambda")).unwrap_err();
-        assert_eq!(failed.error.message, "Service s3-object-lambda is not supported yet.");
+        assert_eq!(failed.error.message, "service s3-object-lambda is not supported yet");
         let target = parts("POST", "/", &[("x-amz-target", "Logs_20140328.Nonsense")]);
         assert_eq!(go(&target, "{}", None).unwrap_err().error.code, "UnknownOperationException");
     }

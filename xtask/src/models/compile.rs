@@ -21,11 +21,15 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
     let ids = ids(&facts)?;
     let metadata = &facts.metadata;
     let protocols = protocols(metadata)?;
-    let query_codes = metadata.aws_query_compatible.clone().unwrap_or_default();
+    let query_codes = &line.query_codes;
+
+    if let Some(name) = query_codes.keys().find(|name| !ids.contains_key(*name)) {
+        return Err(format!("a query code names no shape: {name}"));
+    }
 
     let mut shapes = Vec::with_capacity(facts.shapes.len());
     for (name, shape_facts) in &facts.shapes {
-        let made = shape(name, shape_facts, &ids, &query_codes);
+        let made = shape(name, shape_facts, &ids, query_codes);
         shapes.push(made.map_err(|error| format!("shape {name}: {error}"))?);
     }
     let mut operations = Vec::with_capacity(facts.operations.len());

@@ -38,6 +38,9 @@ pub(super) struct ServiceLine {
     /// XML errors have `<Error>` as their root.
     #[serde(default)]
     pub(super) bare_xml_errors: bool,
+    /// Codes of the days when the service spoke `query`, by the names of error shapes.
+    #[serde(default)]
+    pub(super) query_codes: BTreeMap<String, String>,
     /// Corrections of the facts.
     #[serde(default)]
     pub(super) patches: Vec<Patch>,

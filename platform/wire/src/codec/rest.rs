@@ -77,8 +77,8 @@ fn payload(route: &Route, member: &'static Member, body: Bytes) -> Result<Entrie
 
 fn event_stream(route: &Route) -> ApiError {
     let name = route.operation.name;
-    ApiError::new("NotImplemented", format!("Event streams, which {name} needs, are not supported yet."))
-        .status(501)
+    let message = format!("event streams, which {name} needs, are not supported yet");
+    ApiError::new("UnsupportedOperationException", message)
 }
 
 fn malformed_xml(problem: String) -> ApiError {
