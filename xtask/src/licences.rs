@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::tools::{Outcome, root};
+use crate::tools::{Outcome, root, say};
 
 /// Licences that may be linked. One alternative of an `OR` is enough; all parts of an `AND` are needed.
 const PERMITTED: [&str; 13] = [
@@ -59,7 +59,7 @@ pub(crate) fn run_licences(arguments: &[String]) -> Outcome {
         })
         .collect();
     if refused.is_empty() {
-        println!("the licences of {} crates are permitted", metadata.packages.len());
+        say(&format!("the licences of {} crates are permitted", metadata.packages.len()));
         Ok(())
     } else {
         Err(format!("licences that are not permitted:\n  {}", refused.join("\n  ")))

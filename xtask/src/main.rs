@@ -1,5 +1,6 @@
 //! The project's own tools: `cargo xtask SUBCOMMAND`. One module per subcommand.
 
+mod bench;
 mod docs;
 mod licences;
 mod models;
@@ -13,12 +14,13 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or_default();
     let outcome = match arguments.first().map(String::as_str) {
+        Some("bench") => bench::run_bench(rest),
         Some("models") => models::run(rest),
         Some("test") => test::run_tests(rest),
         Some("docs") => docs::run_docs(rest),
         Some("licences") => licences::run_licences(rest),
         _ => {
-            Err("usage: cargo xtask test | models [--check | --fetch [VERSION]] | docs [--check] | licences"
+            Err("usage: cargo xtask test | bench [SCENARIO..] | models [--check | --fetch [VERSION]] | docs [--check] | licences"
                 .to_owned())
         }
     };

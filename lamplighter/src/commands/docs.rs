@@ -1,12 +1,10 @@
 //! `lamplighter support-table`: prints `docs/support.md` from the tables of handlers and the AWS models, so that the
 //! page cannot say more than the code does. `cargo xtask docs` writes the file and checks it.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use model::Catalog;
 
 use super::Ending;
 use crate::{server, ui};
@@ -34,31 +32,19 @@ impl SupportTable {
 }
 
 fn write_service(page: &mut String, service: &frontdoor::ServiceSupport) -> std::fmt::Result {
-    let Some(model) = Catalog::embedded().service(service.id) else { return Ok(()) };
+    let (handled, rest): (Vec<_>, Vec<_>) =
+        service.operations.iter().partition(|operation| operation.handled);
     writeln!(page, "\n## {}\n", service.id)?;
-    writeln!(page, "{} of {} operations.\n", service.operations.len(), model.operations.len())?;
-    writeln!(page, "| operation | parameters not supported yet |\n| --- | --- |")?;
-    for operation in &service.operations {
-        let known: BTreeSet<&str> =
-            operation.members.iter().map(|path| path.split('.').next().unwrap_or(path)).collect();
-        let members = model.operation(&operation.name).and_then(model::Operation::input_shape);
-        let missing: Vec<String> = members
-            .map_or(&[][..], |shape| &shape.members)
-            .iter()
-            .filter(|member| !known.contains(member.name))
-            .map(|member| format!("`{}`", member.name))
-            .collect();
-        let missing = if missing.is_empty() { "-".to_owned() } else { missing.join(", ") };
-        writeln!(page, "| {} | {missing} |", operation.name)?;
+    writeln!(page, "{} of {} operations.\n", handled.len(), service.operations.len())?;
+    writeln!(page, "| operation | parameters not supported yet | taken in part |\n| --- | --- | --- |")?;
+    for operation in handled {
+        let missing: Vec<String> = operation.missing.iter().map(|member| format!("`{member}`")).collect();
+        let partly: Vec<String> =
+            operation.partly.iter().map(|(member, taken)| format!("`{member}`: {taken}")).collect();
+        let or_none = |cell: Vec<String>| if cell.is_empty() { "-".to_owned() } else { cell.join(", ") };
+        writeln!(page, "| {} | {} | {} |", operation.name, or_none(missing), or_none(partly))?;
     }
-    let supported: BTreeSet<&str> =
-        service.operations.iter().map(|operation| operation.name.as_str()).collect();
-    let rest: Vec<&str> = model
-        .operations
-        .iter()
-        .map(|operation| operation.name)
-        .filter(|name| !supported.contains(name))
-        .collect();
+    let rest: Vec<&str> = rest.iter().map(|operation| operation.name.as_str()).collect();
     if !rest.is_empty() {
         writeln!(page, "\nNot supported yet: {}.", rest.join(", "))?;
     }

@@ -38,6 +38,8 @@ pub struct Service {
     pub(crate) model_id: &'static str,
     pub(crate) handlers: HashMap<&'static str, Handler>,
     pub(crate) body_limits: HashMap<&'static str, BodyLimit>,
+    /// By operation: members that are taken with some values only, and which.
+    pub(crate) partly: HashMap<&'static str, Vec<(&'static str, &'static str)>>,
     model: OnceLock<&'static ServiceModel>,
 }
 
@@ -51,6 +53,7 @@ impl Service {
                 model_id,
                 handlers: HashMap::new(),
                 body_limits: HashMap::new(),
+                partly: HashMap::new(),
                 model: OnceLock::new(),
             },
         }
@@ -116,6 +119,14 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     #[must_use]
     pub fn body_limit(mut self, operation: &'static str, bytes: usize, message: &'static str) -> Self {
         self.service.body_limits.insert(operation, BodyLimit { bytes, message });
+        self
+    }
+
+    /// Says for the support table that a member of `operation` is taken with some values only, such as "empty only".
+    /// The handler refuses the others by name.
+    #[must_use]
+    pub fn partly(mut self, operation: &'static str, member: &'static str, taken: &'static str) -> Self {
+        self.service.partly.entry(operation).or_default().push((member, taken));
         self
     }
 

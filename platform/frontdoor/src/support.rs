@@ -30,6 +30,8 @@ pub struct OperationSupport {
     /// The dotted paths of the input members that only the model has. Below a path that is in here nothing is listed.
     /// Empty without a handler.
     pub missing: Vec<String>,
+    /// Members that are taken with some values only, and which those are.
+    pub partly: Vec<(&'static str, &'static str)>,
 }
 
 /// By service id and operation name.
@@ -48,7 +50,13 @@ pub(crate) fn of<'a>(services: impl Iterator<Item = &'a Service>) -> Vec<Service
 fn support(service: &Service, operation: &'static Operation) -> OperationSupport {
     let name = operation.name.to_owned();
     let Some(handler) = service.handlers.get(operation.name) else {
-        return OperationSupport { name, handled: false, members: Vec::new(), missing: Vec::new() };
+        return OperationSupport {
+            name,
+            handled: false,
+            members: Vec::new(),
+            missing: Vec::new(),
+            partly: Vec::new(),
+        };
     };
     let members = (handler.members)();
     let mut walk =
@@ -57,7 +65,8 @@ fn support(service: &Service, operation: &'static Operation) -> OperationSupport
         walk.structure(input, "", 0);
     }
     let missing = walk.missing.into_iter().collect();
-    OperationSupport { name, handled: true, members, missing }
+    let partly = service.partly.get(operation.name).cloned().unwrap_or_default();
+    OperationSupport { name, handled: true, members, missing, partly }
 }
 
 struct Walk<'a> {

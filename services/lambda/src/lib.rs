@@ -46,7 +46,7 @@ pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
 
-use operations::{create, invoke as run, read, tags, update};
+use operations::{create, invoke as run, read, tags, unsupported, update};
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
@@ -54,7 +54,7 @@ const MAX_UPLOAD_BYTES: usize = 70_167_211;
 /// The table of operations.
 #[must_use]
 pub fn service(lambda: Arc<Lambda>) -> Service {
-    Service::new("lambda", lambda)
+    let table = Service::new("lambda", lambda)
         .on("CreateFunction", create::create_function)
         .on("GetFunction", read::get_function)
         .on("GetFunctionConfiguration", read::get_function_configuration)
@@ -77,6 +77,20 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             MAX_UPLOAD_BYTES,
             "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
         )
-        .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
+        .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
+    let configurable = ["CreateFunction", "UpdateFunctionConfiguration"];
+    configurable
+        .iter()
+        .flat_map(|operation| unsupported::TAKEN.map(|(member, taken)| (*operation, member, taken)))
+        .chain([
+            ("CreateFunction", "Code", "`ZipFile` only"),
+            ("CreateFunction", "PackageType", "`Zip` only"),
+            ("CreateFunction", "Publish", "`false` only"),
+            ("UpdateFunctionCode", "Publish", "`false` only"),
+            ("UpdateFunctionCode", "S3Bucket", "refused; send `ZipFile`"),
+            ("UpdateFunctionCode", "ImageUri", "refused; send `ZipFile`"),
+            ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),
+        ])
+        .fold(table, |table, (operation, member, taken)| table.partly(operation, member, taken))
         .build()
 }

@@ -40,6 +40,7 @@ pub(crate) fn table(iam: Arc<Iam>) -> Service {
         .on("GetPolicyVersion", policies::get_policy_version)
         .on("ListPolicies", policies::list_policies)
         .on("DeletePolicy", policies::delete_policy)
+        .partly("ListPolicies", "Scope", "`Local` only")
         .build()
 }
 

@@ -11,6 +11,18 @@ use serde::Deserialize;
 
 use crate::error::LambdaError;
 
+/// What the support table says of the members of [`Wishes`].
+pub(crate) const TAKEN: [(&str, &str); 8] = [
+    ("VpcConfig", "empty only"),
+    ("DeadLetterConfig", "empty only"),
+    ("KMSKeyArn", "empty only"),
+    ("Layers", "empty only"),
+    ("FileSystemConfigs", "empty only"),
+    ("ImageConfig", "empty only"),
+    ("SnapStart", "`None` only"),
+    ("TracingConfig", "`PassThrough` only"),
+];
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct VpcConfig {
