@@ -241,6 +241,60 @@ async fn after_server_and_spawner_are_killed_the_next_start_sweeps() {
     assert_nothing_left(dir.path());
 }
 
+#[test]
+fn a_careful_servers_umask_does_not_lock_the_box_out() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "umask 077; exec \"$0\" run \"$1\" /bin/sh -c 'id -un; umask; ls /opt /usr > /dev/null'",
+        ])
+        .arg(helper())
+        .arg(dir.path().join("state"))
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.starts_with("sbx_user1051\n0022\n") && output.contains("code: Some(0)"), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_of_launches_and_cancels() {
+    if !is_root() {
+        return;
+    }
+    let bench = Bench::new().await;
+    let launches: Vec<_> = (0..60_u32)
+        .map(|number| {
+            let sandbox = bench.sandbox.clone();
+            tokio::spawn(async move {
+                let mut spec = spec(["/usr/bin/sleep", "987695"]);
+                spec.id = format!("burst-{number}");
+                spec.listeners = vec!["127.0.0.1:9001".parse().unwrap()];
+                let launch = sandbox.launch(spec);
+                if number % 3 == 0 {
+                    let limit = std::time::Duration::from_micros(u64::from(number) * 200);
+                    let _ = tokio::time::timeout(limit, launch).await;
+                    return;
+                }
+                let running = launch.await.unwrap();
+                running.freeze().unwrap();
+                running.thaw().unwrap();
+                running.kill();
+                running.exited().await;
+            })
+        })
+        .collect();
+    for launch in launches {
+        launch.await.unwrap();
+    }
+    bench.sandbox.shutdown().await;
+    assert_eq!(find_process("987695"), None);
+    assert_nothing_left(&bench.dir.path().join("state"));
+}
+
 #[tokio::test]
 async fn two_servers_share_a_state_directory() {
     if !is_root() {

@@ -2,8 +2,8 @@
 //!
 //! Found by the spawner once, at its start: mounts from `/proc/self/mountinfo`, own group from `/proc/self/cgroup`,
 //! then by trying. v1 groups and groups in the real v2 root go to `lamplighter/<instance>` at the top; inside a
-//! container or a systemd unit with `Delegate=yes` v2 groups go below our own group, whose processes then have to
-//! move into a leaf (v2 forbids processes in inner groups).
+//! container, or without root in a systemd unit with `Delegate=yes`, v2 groups go below our own group, whose processes
+//! then have to move into a leaf (v2 forbids processes in inner groups).
 
 use std::fs;
 use std::io;
@@ -187,20 +187,26 @@ fn own_group(hierarchy: &Hierarchy) -> io::Result<PathBuf> {
     ))
 }
 
-/// Moves the server and this process out of `base`, so that it may have controllers for its children.
+/// Moves the processes of `base` (the server, this one, in a container also its siblings) into a leaf, so that
+/// `base` may have controllers for its children.
 fn leave_inner_group(base: &Path) -> io::Result<()> {
-    let wanted = wanted_controllers(base)?;
-    if wanted.is_empty() {
+    if wanted_controllers(base)?.is_empty() {
         return Ok(());
     }
     let leaf = base.join("lamplighter-server");
     make_dir(&leaf)?;
-    let procs = leaf.join("cgroup.procs");
-    write_file(&procs, "0")?;
-    match rustix::process::getppid() {
-        Some(server) => write_file(&procs, &server.as_raw_nonzero().to_string()),
-        None => Ok(()),
+    let to = leaf.join("cgroup.procs");
+    // A few rounds: a process may fork meanwhile. One that cannot be moved makes `enable` fail, with its reason.
+    for _ in 0..5 {
+        let members = words(&base.join("cgroup.procs"))?;
+        if members.is_empty() {
+            break;
+        }
+        for pid in members {
+            let _ = write_file(&to, &pid);
+        }
     }
+    Ok(())
 }
 
 /// Of what we use, what `group` can give its children.

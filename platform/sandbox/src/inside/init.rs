@@ -128,8 +128,13 @@ impl Watchdog {
         if self.stopped {
             return false;
         }
-        self.peak_bytes = self.peak_bytes.max(anonymous_bytes());
-        let over = self.peak_bytes > self.limit_bytes;
+        // Quick, but counts pages shared by forks once per process: too much is looked at again.
+        let mut used_bytes = anonymous_bytes();
+        if used_bytes > self.limit_bytes {
+            used_bytes = proportional_bytes();
+        }
+        self.peak_bytes = self.peak_bytes.max(used_bytes);
+        let over = used_bytes > self.limit_bytes;
         if over {
             say(channel, &InitSays::OverMemory { peak_bytes: self.peak_bytes });
         }
@@ -137,19 +142,31 @@ impl Watchdog {
     }
 }
 
-/// The private memory of all processes of the box, in bytes. Not the contents of `/tmp`.
+/// The anonymous memory of all processes of the box, in bytes. Not the contents of `/tmp`.
 fn anonymous_bytes() -> u64 {
+    let pages = sum_over_processes("statm", |text| {
+        let mut fields = text.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
+        let (resident, shared) = (fields.next()?, fields.next()?);
+        Some(resident.saturating_sub(shared))
+    });
+    pages * rustix::param::page_size() as u64
+}
+
+/// The same with shared pages divided among those who share them. Slow.
+fn proportional_bytes() -> u64 {
+    let kib = sum_over_processes("smaps_rollup", |text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    });
+    kib * 1024
+}
+
+fn sum_over_processes(file: &str, read: impl Fn(&str) -> Option<u64>) -> u64 {
     let Ok(entries) = fs::read_dir("/proc") else { return 0 };
     let is_process = |name: &std::ffi::OsStr| name.as_encoded_bytes().first().is_some_and(u8::is_ascii_digit);
-    let pages: u64 = entries
+    entries
         .flatten()
         .filter(|entry| is_process(&entry.file_name()))
-        .filter_map(|entry| {
-            let text = fs::read_to_string(entry.path().join("statm")).ok()?;
-            let mut fields = text.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
-            let (resident, shared) = (fields.next()?, fields.next()?);
-            Some(resident.saturating_sub(shared))
-        })
-        .sum();
-    pages * rustix::param::page_size() as u64
+        .filter_map(|entry| read(&fs::read_to_string(entry.path().join(file)).ok()?))
+        .sum()
 }

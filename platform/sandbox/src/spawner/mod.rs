@@ -52,6 +52,8 @@ pub fn child_entry() {
 fn serve() -> io::Result<()> {
     // A session of its own: Ctrl-C in the server's terminal is the server's business.
     let _ = rustix::process::setsid();
+    // Whatever the server's is: others must be able to read what is made for boxes.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let socket = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3)?;
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
     sys::place_fd(&null, 0)?;
