@@ -86,7 +86,14 @@ impl CredentialCache {
 }
 
 fn is_fresh(credentials: &RoleCredentials, now: Timestamp) -> bool {
-    credentials.expiration.0.as_millis() - now.as_millis() > MARGIN_MS
+    now < credentials.fresh_until()
+}
+
+impl RoleCredentials {
+    /// From then on neither they nor an environment that has them should be used for something new.
+    pub(crate) fn fresh_until(&self) -> Timestamp {
+        Timestamp(self.expiration.0.as_millis().saturating_sub(MARGIN_MS))
+    }
 }
 /// The session of a function is called as the function is. STS wants two characters at least.
 fn session_name(function: &str) -> Cow<'_, str> {

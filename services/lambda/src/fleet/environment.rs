@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use base::Clock;
+use base::{Clock, Timestamp};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
@@ -26,6 +26,7 @@ pub(crate) struct Environment {
     pub(crate) session: Arc<Session>,
     pub(crate) log: Arc<EnvLog>,
     inner_box: Arc<dyn EnvBox>,
+    fresh_until: Timestamp,
     gate: Mutex<Gate>,
     /// Tells the freezer that the environment has become idle.
     idle: Arc<Notify>,
@@ -67,6 +68,8 @@ pub(crate) struct Parts {
     pub(crate) inner_box: Box<dyn EnvBox>,
     pub(crate) log_stream: LogStream,
     pub(crate) clock: Clock,
+    /// Until when its credentials are good for new requests.
+    pub(crate) fresh_until: Timestamp,
     pub(crate) gateway: Arc<dyn BoxGateway>,
     pub(crate) freeze_after: Duration,
     /// Called when the box's memory was measured or the box has died while idle.
@@ -88,7 +91,8 @@ pub(crate) type Starting = (Arc<Environment>, oneshot::Receiver<InitResult>);
 impl Environment {
     /// Wires a running box up: Runtime API, gateway, log, watcher. Needs a Tokio runtime.
     pub(crate) fn start(parts: Parts) -> std::io::Result<Starting> {
-        let Parts { function, inner_box, log_stream, clock, gateway, freeze_after, on_change } = parts;
+        let Parts { function, inner_box, log_stream, clock, fresh_until, gateway, freeze_after, on_change } =
+            parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
         let ends = inner_box.take_parts();
         let (session, init) = Session::new();
@@ -116,6 +120,7 @@ impl Environment {
             session,
             log,
             inner_box,
+            fresh_until,
             gate,
             idle: Arc::new(Notify::new()),
             memory_bytes: AtomicU64::new(0),
@@ -136,6 +141,11 @@ impl Environment {
 
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether its credentials are good for another request.
+    pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.fresh_until
     }
 
     /// Makes it run. Must be called before it gets an event.

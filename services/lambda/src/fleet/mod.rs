@@ -181,7 +181,8 @@ impl Fleet {
         Fleet { inner }
     }
 
-    /// Runs the function once. The request runs to its end even if the returned future is dropped.
+    /// Runs the function once. Dropping the returned future cuts the request off and kills its environment; the front
+    /// door never does that to a handler.
     ///
     /// # Errors
     /// Why the function was not run. A function that failed is an [`Outcome`] with `function_error`.
@@ -191,9 +192,7 @@ impl Fleet {
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let (ticket, turn) = Ticket::enter(&self.inner, function)?;
-        tokio::spawn(invoke::run(ticket, turn, invocation))
-            .await
-            .unwrap_or_else(|error| Err(InvokeError::Internal(format!("the invoke ended early: {error}"))))
+        invoke::run(ticket, turn, invocation).await
     }
 
     /// Lets go of every environment of the function older than `before_generation`: idle ones at once, busy ones
@@ -283,6 +282,7 @@ impl Inner {
             inner_box,
             log_stream: log.1.clone(),
             clock: self.clock.clone(),
+            fresh_until: credentials.fresh_until(),
             gateway: Arc::clone(&self.gateway),
             freeze_after: self.limits.freeze_after,
             on_change: Arc::new(move |environment, change| {

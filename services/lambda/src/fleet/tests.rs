@@ -347,6 +347,19 @@ async fn idle_environments_go_after_a_while_by_the_clock() {
 }
 
 #[tokio::test]
+async fn an_environment_is_replaced_before_its_credentials_expire() {
+    let limits = FleetLimits { idle_timeout: Duration::from_secs(24 * 3600), ..FleetLimits::default() };
+    let world = World::with(echo_box(), Options { limits, ..Options::default() });
+    let function = Arc::new(world.function(1));
+    invoke(&world, &function).await;
+    world.clock.advance(Duration::from_secs(54 * 60));
+    assert!(!invoke(&world, &function).await.cold);
+    world.clock.advance(Duration::from_secs(2 * 60));
+    assert_eq!(body(&invoke(&world, &function).await), "\"box 2\"");
+    assert_eq!((world.assumed.load(Ordering::SeqCst), world.killed()), (2, 1));
+}
+
+#[tokio::test]
 async fn a_package_without_bootstrap_is_the_function_s_error() {
     let world = World::new(echo_box());
     world.remove_bootstrap();

@@ -66,6 +66,10 @@ impl Ticket {
         // Before the pool has it: from then on the next invoke may be waking it.
         environment.rest();
         let now = self.fleet.clock().now();
+        if !environment.is_fresh(now) {
+            // Dropping the ticket counts it out.
+            return environment.kill();
+        }
         let mut pool = self.fleet.pool();
         let unwanted = pool.put_back(environment, now);
         pool.leave(self.function.account, &self.function.region);

@@ -34,7 +34,8 @@ pub(crate) async fn run(
             Turn::Warm(environment) => environment,
         };
         environment.wake();
-        if !environment.session.has_departed() {
+        let is_fresh = environment.is_fresh(ticket.fleet().clock().now());
+        if is_fresh && !environment.session.has_departed() {
             environment.log.begin_tail(invocation.want_tail);
             match invoke(&ticket, &environment, &invocation, Spent::default()).await {
                 Served::Done { outcome, reusable } => {
@@ -44,7 +45,7 @@ pub(crate) async fn run(
                 Served::NeverDelivered(_) => {}
             }
         }
-        // It died while it was idle, and never saw the event: the next one gets it.
+        // It died or its credentials ran out while it was idle, and it never saw the event: the next one gets it.
         environment.kill();
         drop(environment);
         turn = ticket.try_elsewhere()?;
