@@ -147,6 +147,8 @@ async fn no_capability_no_new_privileges_and_a_filter() {
     assert_eq!(field("Seccomp:"), "2");
     assert_eq!(field("Uid:"), "993\t993\t993\t993");
     assert_eq!(field("Groups:"), "");
+    let (output, _) = bench.run(spec(["/bin/cat", "/proc/self/oom_score_adj"])).await;
+    assert_eq!(output, "500\n");
 }
 
 #[tokio::test]

@@ -193,6 +193,8 @@ fn assemble(
         tmp_mib: request.tmp_mib,
         owner,
     })?;
+    // When the whole host runs out of memory, boxes go before the server.
+    std::fs::write("/proc/self/oom_score_adj", "500").step("yield memory to the host")?;
     set_limits(request, facts)?;
     if let Some(quota) = cpu_quota {
         quota.set_millis(request.limits.cpu_millis).step("set the CPU quota")?;
