@@ -89,7 +89,7 @@ struct Inner {
     filled: Notify,
     /// Someone waits for the queue to be written.
     hurry: Notify,
-    /// How many events have been taken out of the queue and dealt with, and how many have ever been put in.
+    /// How many events have been stored, given up or dropped so far.
     settled: watch::Sender<u64>,
     max_bytes: usize,
     clock: Clock,
@@ -101,6 +101,7 @@ struct Queue {
     bytes: usize,
     /// Events dropped since the stream was last told.
     dropped: Vec<(Arc<Target>, u64)>,
+    /// How many events have ever been put in.
     pushed: u64,
 }
 

@@ -62,6 +62,26 @@ async fn concurrent_invokes_launch_side_by_side() {
     assert_eq!((bodies.len(), world.launched()), (20, 20));
 }
 
+#[tokio::test]
+async fn an_invoke_that_is_cut_off_leaves_nothing_behind() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let world = World::with(gated(&gate), Options { account_concurrency: 1, ..Options::default() });
+    let function = Arc::new(world.function(1));
+    let (fleet, held) = (world.fleet.clone(), Arc::clone(&function));
+    let running = tokio::spawn(async move { fleet.invoke(held, invocation("{}")).await });
+    while world.launched() == 0 {
+        tokio::task::yield_now().await;
+    }
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    while world.killed() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(format!("{:?}", world.fleet).contains("environments: 0"));
+    gate.add_permits(1);
+    assert_eq!(body(&invoke(&world, &function).await), "2");
+}
+
 /// Holds every event until the gate opens.
 fn gated(gate: &Arc<tokio::sync::Semaphore>) -> Script {
     let gate = Arc::clone(gate);
