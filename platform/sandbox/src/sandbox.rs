@@ -8,7 +8,8 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -189,6 +190,7 @@ impl Spawner {
         let executable = config.executable.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         // A clean environment: what the server knows (credentials, say) is none of the spawner's business.
         let mut child = Command::new(&executable)
+            .arg0("lamplighter")
             .arg(SPAWNER_ARGUMENT)
             .env_clear()
             .current_dir("/")
@@ -417,7 +419,8 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         },
         tmp_mib: spec.tmp_mib,
         max_files: spec.max_files,
-        mounts: spec.mounts.iter().map(|mount| (path(&mount.host), path(&mount.inside))).collect(),
+        // The spawner's working directory is not the server's.
+        mounts: spec.mounts.iter().map(|mount| (path(&absolute(&mount.host)), path(&mount.inside))).collect(),
         command: spec.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
         env: spec
             .env
@@ -427,6 +430,11 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         cwd: path(&spec.cwd),
         listeners: spec.listeners.iter().map(|address| (address.ip().octets(), address.port())).collect(),
     }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    // Fails only for an empty path, which then fails as a mount source.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Read end non-blocking, write end blocking.

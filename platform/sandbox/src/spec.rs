@@ -16,7 +16,8 @@ pub const MAX_LISTENERS: usize = 16;
 /// One directory (or file) of the host that the box sees, read-only, without set-uid files and devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadOnlyMount {
-    /// The path on the host. It is opened with the server's own rights.
+    /// The path on the host; if relative, from the server's working directory. It is opened with the server's own
+    /// rights.
     pub host: PathBuf,
     /// The absolute path inside the box.
     pub inside: PathBuf,
@@ -83,9 +84,6 @@ impl BoxSpec {
             return refuse(format!("cwd '{}' must be absolute, without '..'", self.cwd.display()));
         }
         for mount in &self.mounts {
-            if !mount.host.is_absolute() {
-                return refuse(format!("mount source '{}' must be absolute", mount.host.display()));
-            }
             if !is_clean_absolute(&mount.inside) || mount.inside == Path::new("/") {
                 let inside = mount.inside.display();
                 return refuse(format!(

@@ -225,16 +225,19 @@ async fn mounts_are_seen_read_only_even_below_private_directories() {
     let mut spec = spec([
         "/bin/sh",
         "-c",
-        "python3 app.py; ls /opt/deep/er; cat /etc/single; touch x; cat link; ls /var/task/..",
+        "python3 app.py; ls /opt/deep/er; cat /etc/single; touch x; cat link; ls /opt/relative; ls -ld /opt/file.py",
     ]);
     let mount = |inside: &str, host| ReadOnlyMount { host, inside: inside.into() };
     spec.mounts = vec![mount("/var/task", code.clone()), mount("/opt/deep/er", code.clone())];
     spec.mounts.push(mount("/opt/file.py", code.join("app.py")));
+    // From the server's working directory, here the crate's.
+    spec.mounts.push(mount("/opt/relative", "src".into()));
     spec.cwd = "/var/task".into();
     let (output, _) = bench.run(spec).await;
     assert!(output.contains("hello from the mount\napp.py\nlink\n"), "{output}");
     assert!(output.contains("touch: cannot touch 'x': Read-only file system"), "{output}");
     assert!(output.contains("cat: link: No such file or directory"), "{output}");
+    assert!(output.contains("lib.rs\n") && output.contains("\n-rw"), "{output}");
     assert!(!code.join("x").exists());
 }
 

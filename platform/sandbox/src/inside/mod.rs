@@ -180,6 +180,7 @@ fn assemble(
     #[allow(unsafe_code)]
     unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
         .step("hide the control groups")?;
+    rustix::thread::set_name(c"lamplighter-box").step("name the box's init")?;
     rustix::system::sethostname(b"localhost").step("set the host name")?;
     let listeners = listen(request)?;
     for pipe in pipes {
