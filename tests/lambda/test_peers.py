@@ -207,3 +207,30 @@ def test_calls_at_once_have_environments_of_their_own(server, peer):
     assert [answer["value"] for answer in answers] == [0, 1, 2]
     assert [answer["calls"] for answer in answers] == [1, 1, 1]
     assert len({answer["environment"] for answer in answers}) == 3
+
+
+def test_a_streamed_answer_is_refused_by_name(aws, make):
+    """Response streaming is not supported yet: nobody must take the beginning of an answer for all of it."""
+    name = make(rust_package(), "provided.al2023", MemorySize=512)
+    answer = aws.invoke(FunctionName=name, Payload=json.dumps({"op": "stream", "value": ["one, ", "x" * 100_000]}))
+    assert answer["FunctionError"] == "Unhandled"
+    body = json.loads(answer["Payload"].read())
+    assert body["errorType"] == "Runtime.StreamingNotSupported"
+    assert body["errorMessage"].endswith("Response streaming is not supported yet")
+    assert ask(aws, name)[1]["calls"] == 2
+
+
+@pytest.mark.parametrize("client, file, source, kind", [
+    ("python", "app.py", "import nothing_like_it\n", "Runtime.ImportModuleError"),
+    ("python", "app.py", "other = 1\n", "Runtime.HandlerNotFound"),
+    ("node", "app.js", "require('nothing-like-it');\n", "Runtime.ImportModuleError"),
+    ("node", "app.js", "exports.other = 1;\n", "Runtime.HandlerNotFound"),
+])
+def test_an_error_before_the_first_call(aws, make, client, file, source, kind):
+    """The client posts it to /init/error and ends; the caller is told, and so is the next one."""
+    name = make({**PACKAGES[client](), file: source}, "provided.al2023", Handler="app.handler", MemorySize=512)
+    for _ in range(2):
+        answer, body, tail = ask(aws, name)
+        assert answer["FunctionError"] == "Unhandled"
+        assert body["errorType"] == kind, (body, tail)
+        assert body["errorMessage"]
