@@ -103,10 +103,10 @@ impl ServerArgs {
         let region = self.region.or(file.region).unwrap_or_else(|| "us-east-1".to_owned());
         let settings = Settings {
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4566))),
-            data: match self.data.or(file.data) {
+            data: absolute(match self.data.or(file.data) {
                 Some(data) => data,
                 None => default_data_dir()?,
-            },
+            })?,
             auth: self.auth.or(file.auth).unwrap_or(Auth::Audit),
             store: self.store.or(file.store).unwrap_or(StoreEngine::Fjall),
             runtime_map: RuntimeMap::parse(&runtime_map).map_err(|error| ConfigError(error.to_string()))?,
@@ -133,6 +133,11 @@ impl ServerArgs {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
         toml::from_str(&text).map_err(|error| wrong(&error))
     }
+}
+
+/// Boxes and logs name the folder; it shall not depend on where the server was started.
+fn absolute(data: PathBuf) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(&data).map_err(|error| ConfigError(format!("--data {}: {error}", data.display())))
 }
 
 fn default_data_dir() -> Result<PathBuf, ConfigError> {
