@@ -1,5 +1,6 @@
 //! `cargo xtask test [PYTEST-ARGUMENTS]`: everything that the tests need is installed, then all of them run: the ones
-//! beside the code, the runtime clients' own, and behaviour through real clients. With arguments, only the last kind.
+//! beside the code, the runtime clients' own, and behaviour through real clients. With arguments, only the last kind;
+//! `cargo xtask test tests/lambda -k update` picks some of it.
 
 use std::process::Command;
 
@@ -19,16 +20,20 @@ pub(crate) fn run_tests(arguments: &[String]) -> Outcome {
             run("cargo", &["test", "--workspace", "--quiet"])?;
         }
     }
-    let pytest = |path: &str| {
+    let pytest = || {
         let mut command = Command::new(&installed.python);
-        command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", path]).current_dir(root());
+        command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider"]).current_dir(root());
         command.envs(setup::test_environment(&installed));
         command
     };
     if arguments.is_empty() {
         say("runtime clients");
-        run_command(&mut pytest("runtimes/tests"))?;
+        run_command(pytest().args(["--numprocesses", "3", "runtimes/tests"]))?;
     }
     say("behaviour through real clients");
-    run_command(pytest("tests").args(arguments))
+    let mut behaviour = pytest();
+    if !arguments.iter().any(|argument| argument.starts_with("tests")) {
+        behaviour.arg("tests");
+    }
+    run_command(behaviour.args(arguments))
 }
