@@ -98,6 +98,10 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    pub(crate) fn language(&self) -> Language {
+        self.interpreter.language
+    }
+
     /// The specification of one box.
     pub(crate) fn spec(
         &self,

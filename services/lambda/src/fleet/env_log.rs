@@ -22,6 +22,8 @@ const MAX_DRAIN_BYTES: usize = 4 * 1024 * 1024;
 /// The log of one environment.
 pub(crate) struct EnvLog {
     state: Mutex<State>,
+    /// Events of the runtime client come framed among the output, so that both stay in order.
+    frames_in_output: bool,
     output: AsyncFd<File>,
     telemetry: AsyncFd<File>,
     stream: LogStream,
@@ -31,6 +33,7 @@ pub(crate) struct EnvLog {
 #[derive(Default)]
 struct State {
     lines: Lines,
+    output_frames: Frames,
     frames: Frames,
     tail: Tail,
     events: Vec<LogEvent>,
@@ -41,6 +44,7 @@ impl EnvLog {
     pub(crate) fn new(
         output: OwnedFd,
         telemetry: OwnedFd,
+        frames_in_output: bool,
         stream: LogStream,
         clock: Clock,
     ) -> io::Result<Arc<Self>> {
@@ -48,7 +52,7 @@ impl EnvLog {
         #[allow(deprecated)]
         let watch = |pipe: OwnedFd| AsyncFd::with_interest(File::from(pipe), Interest::READABLE);
         let (output, telemetry) = (watch(output)?, watch(telemetry)?);
-        Ok(Arc::new(EnvLog { state: Mutex::default(), output, telemetry, stream, clock }))
+        Ok(Arc::new(EnvLog { state: Mutex::default(), frames_in_output, output, telemetry, stream, clock }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -71,8 +75,9 @@ impl EnvLog {
         self.read_pipes(&mut state);
         if close_lines {
             let now_ms = self.clock.now().as_millis();
-            let State { lines, frames, tail, events } = &mut *state;
+            let State { lines, output_frames, frames, tail, events } = &mut *state;
             lines.flush(|line| emit(tail, events, now_ms, line));
+            output_frames.flush(|text| emit(tail, events, now_ms, text));
             frames.flush(|text| emit(tail, events, now_ms, text));
         }
         self.hand_over(&mut state);
@@ -92,9 +97,10 @@ impl EnvLog {
     /// Reads both pipes, output first: a function that prints and then logs has it in that order.
     fn read_pipes(&self, state: &mut State) -> (PipeEnd, PipeEnd) {
         let now_ms = self.clock.now().as_millis();
-        let State { lines, frames, tail, events } = state;
+        let State { lines, output_frames, frames, tail, events } = state;
         let output = read_all(self.output.get_ref(), |bytes| {
-            lines.push(bytes, |line| emit(tail, events, now_ms, line));
+            let take = |text: &[u8]| emit(tail, events, now_ms, text);
+            if self.frames_in_output { output_frames.push(bytes, take) } else { lines.push(bytes, take) }
         });
         let telemetry = read_all(self.telemetry.get_ref(), |bytes| {
             frames.push(bytes, |text| emit(tail, events, now_ms, text));

@@ -70,7 +70,7 @@ fn reserved(function: &FunctionConfig, around: &Surroundings<'_>) -> Vec<(&'stat
     let key = &around.credentials.access_key_id;
     let mut all = vec![
         ("_HANDLER", function.handler.clone().unwrap_or_default()),
-        ("_LAMBDA_TELEMETRY_LOG_FD", "3".to_owned()),
+        ("_LAMBDA_TELEMETRY_LOG_FD", if frames_in_output(around.language) { "1" } else { "3" }.to_owned()),
         ("AWS_DEFAULT_REGION", region.clone()),
         ("AWS_REGION", region),
         ("AWS_LAMBDA_FUNCTION_NAME", function.name.clone()),
@@ -99,6 +99,12 @@ fn reserved(function: &FunctionConfig, around: &Surroundings<'_>) -> Vec<(&'stat
         all.push(("AWS_LAMBDA_LOG_LEVEL", level));
     }
     all
+}
+
+/// Where runtime clients write framed events: ours among what the function prints, so that one pipe keeps the order of
+/// both; others, of which nothing is known, to a pipe of their own as on AWS.
+pub(crate) fn frames_in_output(language: Language) -> bool {
+    matches!(language, Language::Python | Language::Node)
 }
 
 /// AWS's locale where the host has it; otherwise the one every host has.

@@ -67,6 +67,8 @@ pub(crate) struct Parts {
     pub(crate) function: Arc<FunctionConfig>,
     pub(crate) inner_box: Box<dyn EnvBox>,
     pub(crate) log_stream: LogStream,
+    /// The runtime client frames its events within the output.
+    pub(crate) frames_in_output: bool,
     pub(crate) clock: Clock,
     /// Until when its credentials are good for new requests.
     pub(crate) fresh_until: Timestamp,
@@ -91,12 +93,21 @@ pub(crate) type Starting = (Arc<Environment>, oneshot::Receiver<InitResult>);
 impl Environment {
     /// Wires a running box up: Runtime API, gateway, log, watcher. Needs a Tokio runtime.
     pub(crate) fn start(parts: Parts) -> std::io::Result<Starting> {
-        let Parts { function, inner_box, log_stream, clock, fresh_until, gateway, freeze_after, on_change } =
-            parts;
+        let Parts {
+            function,
+            inner_box,
+            log_stream,
+            frames_in_output,
+            clock,
+            fresh_until,
+            gateway,
+            freeze_after,
+            on_change,
+        } = parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
         let ends = inner_box.take_parts();
         let (session, init) = Session::new();
-        let log = EnvLog::new(ends.output, ends.telemetry, log_stream, clock)?;
+        let log = EnvLog::new(ends.output, ends.telemetry, frames_in_output, log_stream, clock)?;
         let arn: Arc<str> = Arc::from(function.arn.as_str());
         let mut tasks = vec![tokio::spawn(Arc::clone(&log).pump())];
         let mut listeners = ends.listeners.into_iter();

@@ -281,6 +281,7 @@ impl Inner {
             function: Arc::clone(function),
             inner_box,
             log_stream: log.1.clone(),
+            frames_in_output: environ::frames_in_output(prepared.language()),
             clock: self.clock.clone(),
             fresh_until: credentials.fresh_until(),
             gateway: Arc::clone(&self.gateway),
