@@ -286,6 +286,17 @@ def test_watch(tmp_path, run):
     assert running.interrupt() == 0
 
 
+def test_what_is_saved_during_the_first_deployment_is_not_lost(tmp_path, run):
+    slow = "import time\ndef handler(e, c):\n    time.sleep(2)\n    return 'one'\n"
+    folder = application(tmp_path / "app", {"Say": slow})
+    running = run(folder, "--watch")
+    running.wait_for(r"app-Say created in \d+ ms")
+    save(folder / "say/app.py", "def handler(e, c): return 'two'\n")
+    running.wait_for("watching")
+    running.wait_for(r"app-Say updated in \d+ ms")
+    assert running.call("app-Say") == "two"
+
+
 def test_watch_and_once_exclude_each_other(tmp_path):
     outcome = lamplighter("run", tmp_path, "--watch", "--once")
     assert outcome.returncode == 2 and "--once" in outcome.stderr

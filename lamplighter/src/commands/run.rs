@@ -25,7 +25,7 @@ use crate::sam::build::Builder;
 use crate::sam::deploy::{Deployed, deploy};
 use crate::sam::function::Code;
 use crate::sam::template::Setting;
-use crate::sam::watch::Changes;
+use crate::sam::watch::{Changes, explain};
 use crate::sam::{FunctionSpec, SamError, Template, package};
 use crate::server::Server;
 use crate::ui;
@@ -75,6 +75,8 @@ impl Run {
     }
 
     async fn serve(&self, application: &Arc<Application>, call: &Call) -> Ending {
+        // Watch first: what is saved while the application is built and called must not be lost.
+        let changes = if self.watch { Some(application.watch()?) } else { None };
         let template = application.bring_up(call, None).await?;
         let mut all_succeeded = true;
         for spec in &template.functions {
@@ -86,9 +88,7 @@ impl Run {
         if self.once {
             return Ok(if all_succeeded { ExitCode::SUCCESS } else { ExitCode::from(2) });
         }
-        if self.watch {
-            let changes = Changes::below(&application.folder)
-                .map_err(|error| format!("{} cannot be watched: {error}", application.folder.display()))?;
+        if let Some(changes) = changes {
             ui::note("watching; press Ctrl-C to stop");
             tokio::select! {
                 stopped = until_stopped() => stopped?,
@@ -167,6 +167,11 @@ impl Application {
         });
         let result = packaged.await.map_err(|error| format!("packaging ended early: {error}"))?;
         result.map_err(|error| error.to_string())
+    }
+
+    fn watch(&self) -> Result<Changes, String> {
+        Changes::below(&self.folder)
+            .map_err(|error| format!("{} cannot be watched: {}", self.folder.display(), explain(&error)))
     }
 
     /// Deploys what is saved, until watching ends. An error is told and the next save is waited for.

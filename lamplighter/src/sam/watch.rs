@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::{ErrorKind, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 
 /// How long the folder must be quiet before a change is acted on. Editors write a file in two or three steps.
@@ -57,6 +57,19 @@ impl Changes {
     }
 }
 
+/// Why watching failed and, where the system's own words mislead, what to do.
+pub(crate) fn explain(error: &notify::Error) -> String {
+    let limit = match &error.kind {
+        // EMFILE, which inotify gives for its own limit as well.
+        ErrorKind::Io(cause) if cause.raw_os_error() == Some(24) => "fs.inotify.max_user_instances",
+        ErrorKind::MaxFilesWatch => "fs.inotify.max_user_watches",
+        _ => return error.to_string(),
+    };
+    format!(
+        "too many files or folders are watched on this host: close a watching program, or raise the kernel's {limit} (sysctl)"
+    )
+}
+
 fn is_ignored(base: &Path, path: &Path) -> bool {
     let relative = path.strip_prefix(base).unwrap_or(path);
     relative.components().any(|part| IGNORED.iter().any(|ignored| part.as_os_str() == *ignored))
@@ -65,6 +78,14 @@ fn is_ignored(base: &Path, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_of_the_kernel_is_named() {
+        let error = notify::Error::io(std::io::Error::from_raw_os_error(24));
+        assert!(explain(&error).contains("fs.inotify.max_user_instances"));
+        let error = notify::Error::new(ErrorKind::MaxFilesWatch);
+        assert!(explain(&error).contains("fs.inotify.max_user_watches"));
+    }
 
     #[tokio::test]
     async fn a_saved_file_is_seen_and_a_cache_is_not() {
