@@ -81,6 +81,7 @@ impl Server {
     /// Starts everything and listens.
     pub(crate) async fn start(settings: Settings) -> Result<Server, StartError> {
         trace(&settings.log);
+        raise_file_limit();
         // The port comes first: it tells two servers apart before either touches data.
         let listen = |cause| StartError::Listen { address: settings.listen, cause };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
@@ -308,6 +309,16 @@ fn auth(auth: Auth) -> AuthMode {
         Auth::Off => AuthMode::Off,
         Auth::Audit => AuthMode::Audit,
         Auth::Enforce => AuthMode::Enforce,
+    }
+}
+
+/// As many open files as the system lets us have: an environment needs about seven.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
     }
 }
 

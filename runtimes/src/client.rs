@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -79,7 +80,8 @@ pub fn unpack(language: Language, dir: &Path) -> Result<(), UnpackError> {
 /// `None` for a `provided` runtime, which brings its own.
 ///
 /// Python files are compiled for exactly this interpreter: a box sees `/var/runtime` read-only, so without this every
-/// cold start would compile them anew. Blocking (tens of milliseconds) the first time, then nothing but a look-up.
+/// cold start would compile them anew. Blocking (tens of milliseconds) the first time ever, a few files read once per
+/// process, then nothing but a look-up.
 ///
 /// # Errors
 /// The client could not be written. That it could not be compiled is no error, only slower, and is logged.
@@ -97,15 +99,45 @@ pub fn install(interpreter: &Interpreter, root: &Path) -> Result<Option<PathBuf>
     }
     unpack(interpreter.language, &dir)?;
     if interpreter.language == Language::Python {
-        compile(&interpreter.executable, &dir);
+        compile_once(&interpreter.executable, &dir);
     }
     READY.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     Ok(Some(dir))
 }
 
-/// Compiles the Python files in `dir`. The result names no host path and is not compared with the source at start:
+/// Compiles unless an earlier process did so with the same interpreter and the same files.
+fn compile_once(executable: &Path, dir: &Path) {
+    let name: String = executable
+        .to_string_lossy()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+        .collect();
+    let mark = dir.join(format!(".compiled{name}"));
+    let state = compiled_state(executable);
+    if state.is_some() && fs::read_to_string(&mark).ok() == state {
+        return;
+    }
+    let _ = fs::remove_file(&mark);
+    if compile(executable, dir)
+        && let Some(state) = state
+    {
+        // Without the mark it is compiled again next time, no more.
+        let _ = fs::write(&mark, state);
+    }
+}
+
+/// What a compilation depends on: the interpreter's file and our own. `None` when the file cannot be looked at.
+fn compiled_state(executable: &Path) -> Option<String> {
+    let metadata = fs::metadata(executable).ok()?;
+    let mut hasher = DefaultHasher::new();
+    PYTHON.hash(&mut hasher);
+    (metadata.len(), metadata.modified().ok()?).hash(&mut hasher);
+    Some(format!("{:016x}", hasher.finish()))
+}
+
+/// Compiles the Python files in `dir`, and tells whether that went well. The result names no host path and is not compared with the source at start:
 /// checked by hash now, trusted later.
-fn compile(executable: &Path, dir: &Path) {
+fn compile(executable: &Path, dir: &Path) -> bool {
     let outcome = Command::new(executable)
         .args(["-I", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-f"])
         .args(["-s".as_ref(), dir.as_os_str(), "-p".as_ref(), "/var/runtime".as_ref(), dir.as_os_str()])
@@ -120,14 +152,15 @@ fn compile(executable: &Path, dir: &Path) {
         let _ = fs::remove_dir_all(dir.join("lamplighter_runtime/__pycache__"));
     }
     match outcome {
-        Ok(status) if status.success() => {}
+        Ok(status) if status.success() => return true,
         Ok(status) => {
-            tracing::warn!(%status, executable = %executable.display(), "runtime client not compiled")
+            tracing::warn!(%status, executable = %executable.display(), "runtime client not compiled");
         }
         Err(error) => {
-            tracing::warn!(%error, executable = %executable.display(), "runtime client not compiled")
+            tracing::warn!(%error, executable = %executable.display(), "runtime client not compiled");
         }
     }
+    false
 }
 
 fn at(path: &Path, source: io::Error) -> UnpackError {

@@ -174,11 +174,15 @@ impl Application {
             .map_err(|error| format!("{} cannot be watched: {}", self.folder.display(), explain(&error)))
     }
 
-    /// Deploys what is saved, until watching ends. An error is told and the next save is waited for.
+    /// Deploys what is saved, until watching ends. An error is told and the next save is waited for; what could not
+    /// be deployed is tried again with it.
     async fn follow(self: &Arc<Self>, call: &Call, mut changes: Changes) {
+        let mut pending = BTreeSet::new();
         while let Some(paths) = changes.next().await {
-            if let Err(error) = self.bring_up(call, Some(&paths)).await {
-                ui::error(&error);
+            pending.extend(paths);
+            match self.bring_up(call, Some(&pending)).await {
+                Ok(_) => pending.clear(),
+                Err(error) => ui::error(&error),
             }
         }
     }

@@ -1,6 +1,5 @@
 //! From a function to the box that runs it: interpreter, mounts, command, limits.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -35,7 +34,7 @@ pub(crate) struct Workshop {
     /// Runtime clients are unpacked below it, one directory a language.
     pub(crate) runtimes_dir: PathBuf,
     pub(crate) gateway_port: u16,
-    unpacked: Mutex<HashMap<Language, PathBuf>>,
+    installing: Mutex<()>,
 }
 
 /// Why there is no box for a function.
@@ -55,10 +54,10 @@ impl From<InvokeError> for NoBox {
 
 impl Workshop {
     pub(crate) fn new(runtime_map: RuntimeMap, runtimes_dir: PathBuf, gateway_port: u16) -> Self {
-        Workshop { runtime_map, runtimes_dir, gateway_port, unpacked: Mutex::default() }
+        Workshop { runtime_map, runtimes_dir, gateway_port, installing: Mutex::default() }
     }
 
-    /// Finds the interpreter and unpacks its runtime client, once per server start and language.
+    /// Finds the interpreter and makes its runtime client ready, once per server start and interpreter.
     pub(crate) async fn prepare(self: &Arc<Self>, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBox> {
         let (workshop, function) = (Arc::clone(self), Arc::clone(function));
         // Both may touch the disk or ask an interpreter for its version.
@@ -75,19 +74,11 @@ impl Workshop {
             check_bootstrap(&function.code.unpacked_dir).map_err(NoBox::Entrypoint)?;
             return Ok(Prepared { interpreter, client_dir: None });
         }
-        let client_dir = self.client_dir(interpreter.language).map_err(NoBox::Invoke)?;
-        Ok(Prepared { interpreter, client_dir: Some(client_dir) })
-    }
-
-    fn client_dir(&self, language: Language) -> Result<PathBuf, InvokeError> {
-        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(dir) = unpacked.get(&language) {
-            return Ok(dir.clone());
-        }
-        let dir = self.runtimes_dir.join(format!("{language:?}").to_lowercase());
-        runtimes::unpack(language, &dir).map_err(|error| InvokeError::Internal(error.to_string()))?;
-        unpacked.insert(language, dir.clone());
-        Ok(dir)
+        // One at a time: two first functions shall not compile the same client twice.
+        let _one = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let client_dir = runtimes::install(&interpreter, &self.runtimes_dir)
+            .map_err(|error| NoBox::Invoke(InvokeError::Internal(error.to_string())))?;
+        Ok(Prepared { interpreter, client_dir })
     }
 }
 
@@ -138,7 +129,12 @@ impl Prepared {
             max_processes: MAX_PROCESSES,
             max_files: MAX_FILES,
             mounts,
-            command: self.interpreter.command.iter().map(OsString::from).collect(),
+            command: self
+                .interpreter
+                .command_for(function.memory_mib)
+                .into_iter()
+                .map(OsString::from)
+                .collect(),
             env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             cwd: PathBuf::from("/var/task"),
             listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],

@@ -17,6 +17,9 @@ use super::session::{Answer, Event, Next, Session};
 const READ_BYTES: usize = 8 * 1024;
 /// Up to here an event is copied behind its head, so that it leaves in one plain write.
 const INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
+/// A runtime needs one connection, two for a moment. Each may hold a whole answer, so more than this of them wait in the
+/// listener's queue: a function must not fill this process's memory, or use up its file descriptors.
+pub(super) const MAX_CONNECTIONS: usize = 16;
 /// What of an oversized answer is read and thrown away before the connection is closed instead.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -25,7 +28,7 @@ pub(crate) async fn accept(listener: TcpListener, session: Arc<Session>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, Arc::clone(&session)));
                 }

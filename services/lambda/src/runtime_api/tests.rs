@@ -218,3 +218,24 @@ async fn garbage_is_refused() {
     let (status, body) = api.send("\u{1}\u{2}\u{3}\r\n\r\n").await;
     assert!(status == 400 && body.contains("InvalidRequestFormat"), "{status} {body}");
 }
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_until_others_end() {
+    let api = api().await;
+    let mut others = Vec::new();
+    for _ in 1..super::connection::MAX_CONNECTIONS {
+        others.push(TcpStream::connect(api.address).await.unwrap());
+    }
+    for stream in &mut others {
+        stream.write_all(b"GET /x HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(read(stream).await.0, 404);
+    }
+    let mut late = TcpStream::connect(api.address).await.unwrap();
+    late.write_all(b"GET /x HTTP/1.1\r\n\r\n").await.unwrap();
+    // Those that are served are served on meanwhile, and the late one is not.
+    others[0].write_all(b"GET /x HTTP/1.1\r\n\r\n").await.unwrap();
+    assert_eq!(read(&mut others[0]).await.0, 404);
+    assert_eq!(late.try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop(others.pop());
+    assert_eq!(read(&mut late).await.0, 404);
+}
