@@ -297,6 +297,23 @@ def test_what_is_saved_during_the_first_deployment_is_not_lost(tmp_path, run):
     assert running.call("app-Say") == "two"
 
 
+def test_what_could_not_be_deployed_is_tried_again(tmp_path, run):
+    """A change of two functions, the first of which cannot be packaged for a while."""
+    folder = application(tmp_path / "app", {
+        "First": "def handler(e, c): return 'first'\n", "Second": "def handler(e, c): return 'second'\n"})
+    running = run(folder, "--watch")
+    running.wait_for("watching")
+    (folder / "first").rename(tmp_path / "away")
+    save(folder / "second/app.py", "def handler(e, c): return 'second, changed'\n")
+    running.wait_for("lamplighter: .*first")
+    assert running.call("app-First") == "first"
+    save(tmp_path / "away/app.py", "def handler(e, c): return 'first, changed'\n")
+    (tmp_path / "away").rename(folder / "first")
+    deadline = time.monotonic() + 60
+    while (running.call("app-First"), running.call("app-Second")) != ("first, changed", "second, changed"):
+        assert time.monotonic() < deadline, running.seen
+
+
 def test_watch_and_once_exclude_each_other(tmp_path):
     outcome = lamplighter("run", tmp_path, "--watch", "--once")
     assert outcome.returncode == 2 and "--once" in outcome.stderr
