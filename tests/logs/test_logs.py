@@ -479,3 +479,49 @@ def test_json_log_format(aws, logs, make, unique, runtime):
     assert platform["platform.report"]["metrics"]["memorySizeMB"] == 128
     found = logs.filter_log_events(logGroupName=target, filterPattern='{ $.level = "ERROR" }')["events"]
     assert len(found) == 1
+
+
+def all_events(logs, name):
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{name}")
+    return [event["message"] for page in pages for event in page["events"]]
+
+
+def test_every_line_arrives_in_order(aws, logs, make):
+    name = make("def handler(e, c):\n    for n in range(20000): print('line', n)\n", MemorySize=1769, Timeout=60)
+    request_id = aws.invoke(FunctionName=name)["ResponseMetadata"]["RequestId"]
+    deadline, messages = time.monotonic() + 60, []
+    while not any(message.startswith("REPORT") for message in messages):
+        assert time.monotonic() < deadline, len(messages)
+        time.sleep(0.1)
+        try:
+            messages = all_events(logs, name)
+        except logs.exceptions.ResourceNotFoundException:
+            pass  # not written yet
+    own = [message.strip() for message in messages if message.startswith("line")]
+    assert own == [f"line {number}" for number in range(20_000)]
+    assert messages[-2].startswith(f"END RequestId: {request_id}")
+
+
+def test_odd_lines(aws, logs, make):
+    """No line is lost: neither one that is longer than an event may be, nor one that is no UTF-8, nor one without end."""
+    name = make(
+        "import os\n"
+        "def handler(e, c):\n"
+        "    print('z' * 700_000, flush=True)\n"
+        "    os.write(1, b'not \\xff utf-8\\n')\n"
+        "    os.write(2, b'on standard error\\n')\n"
+        "    os.write(1, b'no end of line')\n",
+        MemorySize=512,
+    )
+    aws.invoke(FunctionName=name)
+    deadline = time.monotonic() + 30
+    while not logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"] or not any(
+        message.startswith("REPORT") for message in all_events(logs, name)
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    messages = [message.rstrip("\n") for message in all_events(logs, name)]
+    start, end = messages.index("not \ufffd utf-8"), next(n for n, text in enumerate(messages) if text.startswith("END"))
+    assert messages[start:end] == ["not \ufffd utf-8", "on standard error", "no end of line"]
+    pieces = messages[1:start]
+    assert "".join(pieces) == "z" * 700_000 and max(map(len, pieces)) <= 262_144
