@@ -23,6 +23,9 @@ pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepE
     if may_set_groups {
         rustix::thread::set_thread_groups(&[]).step("leave all groups")?;
     }
+    if may_set_groups && owner != 0 {
+        borrow_owner(owner)?;
+    }
     enter_user_namespace(owner)?;
     let gid = Gid::from_raw(INSIDE_GID);
     rustix::thread::set_thread_res_gid(gid, gid, gid).step("become the group")?;
@@ -37,6 +40,20 @@ pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepE
     )
     .step("drop the capabilities")?;
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")
+}
+
+/// Lets the owner make the namespace, with our capabilities. The kernel counts what a namespace uses of scarce things
+/// (file watches, waiting signals) also for its maker: that must not be the host's root.
+///
+/// Entering the namespace ends the state that this leaves.
+fn borrow_owner(owner: u32) -> Result<(), StepError> {
+    use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
+    let keep = CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    set_capabilities_secure_bits(keep).step("keep the capabilities")?;
+    rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(owner), Uid::ROOT).step("borrow the user")?;
+    // A changed user hides the process, from itself too. Nobody else is in its namespaces.
+    let visible = rustix::process::DumpableBehavior::Dumpable;
+    rustix::process::set_dumpable_behavior(visible).step("stay visible to itself")
 }
 
 /// Only the parent namespace can say whom a user namespace holds: a child makes it, this process (still outside)

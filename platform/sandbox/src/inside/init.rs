@@ -142,23 +142,24 @@ impl Watchdog {
     }
 }
 
-/// The anonymous memory of all processes of the box, in bytes. Not the contents of `/tmp`.
+/// The memory of all processes of the box that no file stands behind, in bytes. Not the contents of `/tmp`, nor shared
+/// memory that nobody has mapped.
 fn anonymous_bytes() -> u64 {
-    let pages = sum_over_processes("statm", |text| {
-        let mut fields = text.split(' ').skip(1).map_while(|field| field.parse::<u64>().ok());
-        let (resident, shared) = (fields.next()?, fields.next()?);
-        Some(resident.saturating_sub(shared))
-    });
-    pages * rustix::param::page_size() as u64
+    sum_over_processes("status", |text| sum_of_lines(text, &["RssAnon:", "RssShmem:"])) * 1024
 }
 
 /// The same with shared pages divided among those who share them. Slow.
 fn proportional_bytes() -> u64 {
-    let kib = sum_over_processes("smaps_rollup", |text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
-        line.trim().strip_suffix(" kB")?.parse().ok()
-    });
-    kib * 1024
+    sum_over_processes("smaps_rollup", |text| sum_of_lines(text, &["Pss_Anon:", "Pss_Shmem:"])) * 1024
+}
+
+/// The sum of the lines that begin so, in KiB.
+fn sum_of_lines(text: &str, wanted: &[&str]) -> Option<u64> {
+    let line = |name: &&str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(*name))?;
+        found.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    };
+    wanted.iter().map(line).sum()
 }
 
 fn sum_over_processes(file: &str, read: impl Fn(&str) -> Option<u64>) -> u64 {

@@ -31,6 +31,9 @@ const CHANNEL_FD: i32 = 10;
 const OUTPUT_FD: i32 = 11;
 const TELEMETRY_FD: i32 = 12;
 
+/// Signals that may wait in a box.
+const MAX_PENDING_SIGNALS: u64 = 1024;
+
 /// What the spawner prepared once, for all boxes.
 pub(crate) struct Prepared {
     pub(crate) facts: HostFacts,
@@ -227,8 +230,12 @@ fn set_limits(request: &LaunchRequest, facts: &HostFacts) -> Result<(), StepErro
         let limit = Rlimit { current: Some(value), maximum: Some(value) };
         rustix::process::setrlimit(resource, limit).step("set the resource limits")
     };
-    set(Resource::Nofile, u64::from(request.max_files))?;
+    // A host that gives the server itself less gives no more to boxes.
+    let most_files = rustix::process::getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    set(Resource::Nofile, u64::from(request.max_files).min(most_files))?;
     set(Resource::Core, 0)?;
+    // Counted for the users of the outer namespaces too: what one box uses up, their own programs would lack.
+    set(Resource::Sigpending, MAX_PENDING_SIGNALS)?;
     if facts.cgroups.pids.is_none() {
         // Counted per user namespace, and each box has its own: init and main process included.
         set(Resource::Nproc, u64::from(request.limits.max_processes) + 1)?;

@@ -36,12 +36,17 @@ enum Verdict {
 enum Check {
     /// `clone`: no namespaces.
     Clone,
-    /// `socket`: local, IPv4, IPv6; netlink only for routes and addresses (`getifaddrs`).
+    /// `socket`: local; IPv4 and IPv6 with the usual protocols (others would load rarely used parts of the kernel);
+    /// netlink only for routes and addresses (`getifaddrs`).
     Socket,
     /// `personality`: ask, the default, and no address randomisation.
     Personality,
     /// `ioctl`: no typing into a terminal.
     Ioctl,
+    /// Calls that change a process: not the box's init, which has the same user and may be the memory watchdog.
+    NotInit,
+    /// `setpriority`: not the init, alone or among all processes of the user.
+    Priority,
 }
 
 /// The compiled filter.
@@ -112,6 +117,8 @@ fn ranges() -> Vec<(u32, Verdict)> {
     add(&[c::SYS_socket], Verdict::Check(Check::Socket));
     add(&[c::SYS_personality], Verdict::Check(Check::Personality));
     add(&[c::SYS_ioctl], Verdict::Check(Check::Ioctl));
+    add(NOT_ON_INIT, Verdict::Check(Check::NotInit));
+    add(&[c::SYS_setpriority], Verdict::Check(Check::Priority));
     listed.sort_unstable_by_key(|(number, _)| *number);
 
     let mut ranges = vec![(0, Verdict::DoesNotExist)];
@@ -166,12 +173,18 @@ fn decide(verdict: Verdict) -> Vec<sock_filter> {
         }
         Verdict::Check(Check::Socket) => vec![
             load_argument(0),
-            jump(c::BPF_JEQ, c::AF_UNIX as u32, 5, 0),
+            jump(c::BPF_JEQ, c::AF_UNIX as u32, 11, 0),
             jump(c::BPF_JEQ, c::AF_INET as u32, 4, 0),
             jump(c::BPF_JEQ, c::AF_INET6 as u32, 3, 0),
-            jump(c::BPF_JEQ, c::AF_NETLINK as u32, 0, 3),
+            jump(c::BPF_JEQ, c::AF_NETLINK as u32, 0, 9),
             load_argument(2),
-            jump(c::BPF_JEQ, c::NETLINK_ROUTE as u32, 0, 1),
+            jump(c::BPF_JEQ, c::NETLINK_ROUTE as u32, 6, 7),
+            load_argument(2),
+            jump(c::BPF_JEQ, 0, 4, 0),
+            jump(c::BPF_JEQ, c::IPPROTO_TCP as u32, 3, 0),
+            jump(c::BPF_JEQ, c::IPPROTO_UDP as u32, 2, 0),
+            jump(c::BPF_JEQ, c::IPPROTO_ICMP as u32, 1, 0),
+            jump(c::BPF_JEQ, c::IPPROTO_ICMPV6 as u32, 0, 1),
             allow,
             answer(c::SECCOMP_RET_ERRNO | c::EAFNOSUPPORT as u32),
         ],
@@ -186,8 +199,33 @@ fn decide(verdict: Verdict) -> Vec<sock_filter> {
         Verdict::Check(Check::Ioctl) => {
             vec![load_argument(1), jump(c::BPF_JEQ, c::TIOCSTI as u32, 1, 0), allow, refuse]
         }
+        Verdict::Check(Check::NotInit) => {
+            vec![load_argument(0), jump(c::BPF_JEQ, INIT, 1, 0), allow, refuse]
+        }
+        Verdict::Check(Check::Priority) => vec![
+            load_argument(0),
+            jump(c::BPF_JEQ, PRIO_USER, 3, 0),
+            load_argument(1),
+            jump(c::BPF_JEQ, INIT, 1, 0),
+            allow,
+            refuse,
+        ],
     }
 }
+
+/// The number of a box's init in its process namespace.
+const INIT: u32 = 1;
+/// `setpriority` for all processes of a user: the same on every architecture.
+const PRIO_USER: u32 = 2;
+
+/// Allowed, but for the init. The process is the first argument.
+const NOT_ON_INIT: &[i64] = &[
+    c::SYS_prlimit64,
+    c::SYS_sched_setaffinity,
+    c::SYS_sched_setparam,
+    c::SYS_sched_setscheduler,
+    c::SYS_sched_setattr,
+];
 
 /// Known, and refused: the kernel's set-up, other namespaces, other processes, and what has often been a hole.
 #[rustfmt::skip]
@@ -241,10 +279,9 @@ const ALLOWED: &[i64] = &[
     c::SYS_getuid, c::SYS_geteuid, c::SYS_getgid, c::SYS_getegid, c::SYS_getresuid, c::SYS_getresgid,
     c::SYS_getgroups, c::SYS_setuid, c::SYS_setgid, c::SYS_setreuid, c::SYS_setregid, c::SYS_setresuid,
     c::SYS_setresgid, c::SYS_setgroups, c::SYS_setfsuid, c::SYS_setfsgid, c::SYS_capget, c::SYS_capset,
-    c::SYS_getrlimit, c::SYS_setrlimit, c::SYS_prlimit64, c::SYS_getrusage, c::SYS_times, c::SYS_getpriority,
-    c::SYS_setpriority, c::SYS_ioprio_get, c::SYS_ioprio_set, c::SYS_sched_yield, c::SYS_sched_getaffinity,
-    c::SYS_sched_setaffinity, c::SYS_sched_getparam, c::SYS_sched_setparam, c::SYS_sched_getscheduler,
-    c::SYS_sched_setscheduler, c::SYS_sched_getattr, c::SYS_sched_setattr, c::SYS_sched_get_priority_max,
+    c::SYS_getrlimit, c::SYS_setrlimit, c::SYS_getrusage, c::SYS_times, c::SYS_getpriority,
+    c::SYS_ioprio_get, c::SYS_ioprio_set, c::SYS_sched_yield, c::SYS_sched_getaffinity,
+    c::SYS_sched_getparam, c::SYS_sched_getscheduler, c::SYS_sched_getattr, c::SYS_sched_get_priority_max,
     c::SYS_sched_get_priority_min, c::SYS_sched_rr_get_interval, c::SYS_getcpu,
     c::SYS_landlock_create_ruleset, c::SYS_landlock_add_rule, c::SYS_landlock_restrict_self,
     // signals
@@ -318,7 +355,9 @@ mod tests {
         let filter = Filter::compile().unwrap();
         let refused = c::SECCOMP_RET_ERRNO | c::EPERM as u32;
         let missing = c::SECCOMP_RET_ERRNO | c::ENOSYS as u32;
-        let conditional = [c::SYS_clone, c::SYS_socket, c::SYS_personality, c::SYS_ioctl];
+        let mut conditional =
+            vec![c::SYS_clone, c::SYS_socket, c::SYS_personality, c::SYS_ioctl, c::SYS_setpriority];
+        conditional.extend(NOT_ON_INIT);
         for number in (0..1000).chain([0x4000_0000, 0xffff_ffff]) {
             let expected = match number {
                 n if conditional.contains(&n) => continue,
@@ -343,7 +382,11 @@ mod tests {
         for (family, protocol, allowed) in [
             (c::AF_UNIX, 0, true),
             (c::AF_INET, c::IPPROTO_TCP, true),
+            (c::AF_INET, 0, true),
+            (c::AF_INET, c::IPPROTO_SCTP, false),
+            (c::AF_INET, 262, false), // MPTCP
             (c::AF_INET6, 0, true),
+            (c::AF_INET6, c::IPPROTO_UDP, true),
             (c::AF_NETLINK, c::NETLINK_ROUTE, true),
             (c::AF_NETLINK, c::NETLINK_AUDIT, false),
             (c::AF_PACKET, 0, false),
@@ -354,6 +397,14 @@ mod tests {
         }
         assert_eq!(first(c::SYS_personality, 0xffff_ffff), allow);
         assert_ne!(first(c::SYS_personality, 0x0040_0000), allow);
+        for number in NOT_ON_INIT {
+            assert_ne!(first(*number, 1), allow);
+            assert!(first(*number, 0) == allow && first(*number, 2) == allow);
+        }
+        let priority =
+            |which: u64, who: u64| run(&filter.program, c::SYS_setpriority, [which, who, 0, 0, 0, 0]);
+        assert!(priority(0, 0) == allow && priority(0, 7) == allow);
+        assert!(priority(0, 1) != allow && priority(1, 1) != allow && priority(2, 0) != allow);
         let ioctl = |request: u64| run(&filter.program, c::SYS_ioctl, [0, request, 0, 0, 0, 0]);
         assert_eq!(ioctl(c::FIONREAD as u64), allow);
         assert_ne!(ioctl(c::TIOCSTI as u64), allow);
