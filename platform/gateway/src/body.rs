@@ -4,6 +4,7 @@
 //! thrown away, within bounds: most clients send their whole body before they look at the answer, and would see a
 //! broken connection instead of the error.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,8 +24,49 @@ pub(crate) enum BodyError {
     TooLarge,
     /// The client stopped sending.
     TimedOut,
+    /// The sender has too much of it in flight.
+    Busy,
     /// The connection broke, or the framing is wrong.
     Broken(hyper::Error),
+}
+
+/// Bytes that may be in memory at one time.
+pub(crate) struct Budget {
+    left: AtomicUsize,
+}
+
+impl Budget {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Budget { left: AtomicUsize::new(bytes) }
+    }
+}
+
+/// Bytes taken from a budget. They come back with the drop.
+pub(crate) struct Taken<'a> {
+    from: Option<&'a Budget>,
+    bytes: usize,
+}
+
+impl<'a> Taken<'a> {
+    pub(crate) fn nothing(from: Option<&'a Budget>) -> Self {
+        Taken { from, bytes: 0 }
+    }
+
+    fn more(&mut self, bytes: usize) -> Result<(), BodyError> {
+        let Some(budget) = self.from else { return Ok(()) };
+        let less = |left: usize| left.checked_sub(bytes);
+        budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).map_err(|_| BodyError::Busy)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        if let Some(budget) = self.from {
+            budget.left.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Reads all of `body`, which may have `limit_bytes` at most. `pause` is the longest wait for its next piece.
@@ -33,6 +75,7 @@ pub(crate) async fn read(
     headers: &HeaderMap,
     limit_bytes: usize,
     pause: Duration,
+    taken: &mut Taken<'_>,
 ) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().exact();
     if announced == Some(0) {
@@ -50,6 +93,7 @@ pub(crate) async fn read(
             drain(body).await;
             return Err(BodyError::TooLarge);
         }
+        taken.more(piece.len())?;
         if whole.is_empty() && first.is_empty() {
             first = piece;
             continue;

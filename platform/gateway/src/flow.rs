@@ -15,7 +15,7 @@ use wire::sigv4::{Dialect, Signature};
 use wire::{ErrorForm, Route, WireError};
 
 use crate::auth::{self, Sender};
-use crate::body::{self, BodyError};
+use crate::body::{self, BodyError, Taken};
 use crate::origin::{self, Verdict};
 use crate::server::Gate;
 use crate::{SourceKind, admin, downloads};
@@ -141,7 +141,9 @@ async fn call(
     body: Incoming,
     noted: &mut Noted,
 ) -> Result<Response<Bytes>, Failed> {
-    let Admitted { route, sender, body } = admit(gate, parts, body).await?;
+    // Kept until the request is served.
+    let mut taken = Taken::nothing(gate.body_bytes.as_ref());
+    let Admitted { route, sender, body } = admit(gate, parts, body, &mut taken).await?;
     *noted = Noted { service: route.service.id, operation: route.operation.name, body_bytes: body.len() };
     let failed = |error| Failed::new(error, route.error_form());
 
@@ -176,7 +178,12 @@ struct Admitted {
 ///
 /// Simplifying assumption: where the body names the operation (query protocol), unsigned requests are refused even if
 /// the model lets the operation have them.
-async fn admit(gate: &Gate, parts: &Parts, body: Incoming) -> Result<Admitted, Failed> {
+async fn admit(
+    gate: &Gate,
+    parts: &Parts,
+    body: Incoming,
+    taken: &mut Taken<'_>,
+) -> Result<Admitted, Failed> {
     let inner = &*gate.inner;
     let found = Signature::find(parts);
     let signature = found.as_ref().ok().and_then(Option::as_ref);
@@ -206,7 +213,7 @@ async fn admit(gate: &Gate, parts: &Parts, body: Incoming) -> Result<Admitted, F
     let declared =
         early.as_ref().and_then(|route| inner.front_door.body_limit(route.service.id, route.operation.name));
     let limit_bytes = declared.map_or(inner.config.max_body_bytes, |limit| limit.bytes);
-    let body = body::read(body, &parts.headers, limit_bytes, inner.config.read_timeout)
+    let body = body::read(body, &parts.headers, limit_bytes, inner.config.read_timeout, taken)
         .await
         .map_err(|error| body_failure(error, form, declared.map(|limit| limit.message), limit_bytes))?;
 
@@ -239,6 +246,11 @@ fn body_failure(
                 .map_or_else(|| format!("Request must be smaller than {limit_bytes} bytes"), str::to_owned);
             ApiError::new("RequestEntityTooLargeException", message).status(413)
         }
+        BodyError::Busy => ApiError::new(
+            "TooManyRequestsException",
+            "The function has too many bytes of requests in flight at once.",
+        )
+        .status(429),
         BodyError::TimedOut => {
             ApiError::new("RequestTimeoutException", "The request's body did not arrive in time.").status(408)
         }
@@ -293,7 +305,9 @@ async fn serve_admin(gate: &Gate, peer: IpAddr, parts: &Parts, body: Incoming) -
         return refusal.into_response();
     }
     let inner = &gate.inner;
-    let read = body::read(body, &parts.headers, admin::MAX_BODY_BYTES, inner.config.read_timeout);
+    let mut taken = Taken::nothing(None);
+    let timeout = inner.config.read_timeout;
+    let read = body::read(body, &parts.headers, admin::MAX_BODY_BYTES, timeout, &mut taken);
     match read.await {
         Ok(body) => inner.admin.answer(parts, body).await.into_response(),
         Err(error) => {

@@ -54,6 +54,10 @@ pub struct GatewayConfig {
     pub max_body_bytes: usize,
     /// The most connections of one listener; further ones wait in the listener's queue.
     pub max_connections: usize,
+    /// The same for a listener inside a box.
+    pub max_box_connections: usize,
+    /// The most bytes of request bodies that one box may have in memory here; further requests are refused for now.
+    pub max_box_body_bytes: usize,
     /// How long a client may take to send a request's head, or the next piece of its body.
     pub read_timeout: Duration,
     /// Files on offer under addresses that expire.
@@ -63,7 +67,7 @@ pub struct GatewayConfig {
 }
 
 impl GatewayConfig {
-    /// The usual limits: bodies of 80 MiB, 4,096 connections, 30 s to read, 5 s to finish.
+    /// The usual limits: bodies of 80 MiB, 4,096 connections (128 of a box), 30 s to read, 5 s to finish.
     #[must_use]
     pub fn new(auth: AuthMode, default_region: Region, clock: Clock) -> Self {
         GatewayConfig {
@@ -72,6 +76,8 @@ impl GatewayConfig {
             clock,
             max_body_bytes: 80 * 1024 * 1024,
             max_connections: 4096,
+            max_box_connections: 128,
+            max_box_body_bytes: 160 * 1024 * 1024,
             read_timeout: Duration::from_secs(30),
             downloads: None,
             shutdown_grace: Duration::from_secs(5),

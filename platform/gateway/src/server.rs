@@ -14,6 +14,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::body::Budget;
 use crate::{Inner, SourceKind, flow};
 
 /// How long to wait after a failed accept: out of file descriptors is the usual reason, and it passes.
@@ -38,13 +39,20 @@ pub(crate) struct Gate {
     pub(crate) kind: SourceKind,
     /// The listener stands on a loopback address.
     pub(crate) local: bool,
+    /// For request bodies: a function must not fill this process's memory.
+    pub(crate) body_bytes: Option<Budget>,
 }
 
 pub(crate) async fn serve(inner: Arc<Inner>, listener: TcpListener, kind: SourceKind) {
     let local = listener.local_addr().is_ok_and(|address| crate::is_local(&address));
-    let slots = Arc::new(Semaphore::new(inner.config.max_connections));
+    let config = &inner.config;
+    let (connections, body_bytes) = match &kind {
+        SourceKind::Outside => (config.max_connections, None),
+        SourceKind::Box(_) => (config.max_box_connections, Some(Budget::new(config.max_box_body_bytes))),
+    };
+    let slots = Arc::new(Semaphore::new(connections));
     let mut phase = inner.phase.subscribe();
-    let gate = Arc::new(Gate { inner, kind, local });
+    let gate = Arc::new(Gate { inner, kind, local, body_bytes });
     loop {
         // A semaphore that nobody closes gives its permits.
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };

@@ -101,3 +101,16 @@ async fn routes_can_be_added() {
     assert_eq!((answer.status, answer.text()), (200, "\"GET a=b\"".to_owned()));
     assert_eq!(house.ask(ask("/_lamplighter/nothing")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_box_has_few_bytes_in_flight() {
+    let house =
+        House::with(AuthMode::Off, SourceKind::Box("arn".into()), |c| c.max_box_body_bytes = 100).await;
+    for _ in 0..3 {
+        let answer = house.ask(Ask::invoke("echo", &[b'1'; 90])).await;
+        assert_eq!(answer.status, 200, "what was taken has come back");
+        let answer = house.ask(Ask::invoke("echo", &[b'1'; 110])).await;
+        assert_eq!(answer.status, 429);
+        assert!(answer.text().contains("bytes of requests"));
+    }
+}
