@@ -293,8 +293,29 @@ async fn sandbox(data: &Path) -> Result<(Option<Sandbox>, Vec<String>), StartErr
     }
 }
 
+/// What is kept is for the server's user alone: there are secrets among it, and other people's code. A directory that
+/// the operator made keeps its mode; what is ours in it does not depend on that.
 fn make_data_dir(dir: &Path) -> Result<(), StartError> {
-    std::fs::create_dir_all(dir).map_err(|cause| StartError::Data { dir: dir.to_owned(), cause })
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let private = |dir: &Path| {
+        let made = std::fs::DirBuilder::new().mode(0o700).create(dir);
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            other => other.map(|()| true),
+        }
+    };
+    let make = || -> io::Result<()> {
+        dir.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+        private(dir)?;
+        for part in ["store", "blobs", "packages", "boxes"] {
+            let part = dir.join(part);
+            if !private(&part)? {
+                std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o700))?;
+            }
+        }
+        Ok(())
+    };
+    make().map_err(|cause| StartError::Data { dir: dir.to_owned(), cause })
 }
 
 fn engine(engine: StoreEngine) -> EngineKind {
