@@ -82,6 +82,9 @@ impl Function {
     /// Puts its file into a folder and gives the folder.
     pub(super) fn unpack(self, folder: &Path) -> Result<PathBuf, String> {
         let task = folder.join(self.name());
+        if task.exists() {
+            return Ok(task); // a program that runs cannot be written again
+        }
         let (name, content) = self.file()?;
         let wrong = |error: std::io::Error| format!("{}: {error}", task.display());
         fs::create_dir_all(&task).map_err(wrong)?;
