@@ -82,6 +82,9 @@ impl Server {
     pub(crate) async fn start(settings: Settings) -> Result<Server, StartError> {
         trace(&settings.log);
         raise_file_limit();
+        // Boxes have other users: what is made for them must be readable whatever the caller's mask. What is nobody
+        // else's business lies in folders that are the server's alone.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         // The port comes first: it tells two servers apart before either touches data.
         let listen = |cause| StartError::Listen { address: settings.listen, cause };
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
