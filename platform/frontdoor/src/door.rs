@@ -147,7 +147,7 @@ fn report(error: &ApiError, service: &'static str, operation: &str, request_id: 
             operation,
             %request_id,
             code = %error.code,
-            detail = error.detail.as_deref().unwrap_or(""),
+            detail = error.detail.as_deref().unwrap_or(&error.message),
             "call failed"
         );
     }

@@ -126,7 +126,8 @@ pub enum StoreError {
     },
     /// The data directory belongs to another engine than the one asked for.
     #[error(
-        "the data directory {} was made by the engine {found}, not {asked}: start with that engine, or export and import",
+        "the data directory {} was made by the engine {found}, not {asked}: start with that engine, or choose \
+         another directory",
         dir.display()
     )]
     OtherEngine {
