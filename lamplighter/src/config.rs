@@ -16,7 +16,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct ServerArgs {
     /// Address and port to listen on. Beyond loopback, `--auth enforce` is required [default: 127.0.0.1:4566]
-    #[arg(long, env = "LAMPLIGHTER_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "LAMPLIGHTER_LISTEN", value_name = "ADDRESS:PORT", value_parser = parse_address)]
     listen: Option<SocketAddr>,
 
     /// Folder for everything that must survive a restart [default: the user's data folder, such as
@@ -135,6 +135,16 @@ impl ServerArgs {
     }
 }
 
+/// `127.0.0.1:4566`, `[::1]:4566` or `localhost:4566`. Other names are not looked up: they may mean several addresses.
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    let written_out = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    written_out
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| "it must be an address and a port, such as 127.0.0.1:4566 or [::1]:4566".to_owned())
+}
+
 /// Boxes and logs name the folder; it shall not depend on where the server was started.
 fn absolute(data: PathBuf) -> Result<PathBuf, ConfigError> {
     std::path::absolute(&data).map_err(|error| ConfigError(format!("--data {}: {error}", data.display())))
@@ -175,6 +185,13 @@ mod tests {
         std::fs::write(&config, "lisen = \"127.0.0.1:1\"\n").unwrap();
         let args = ServerArgs { config: Some(config), ..ServerArgs::default() };
         assert!(args.resolve().unwrap_err().to_string().contains("lisen"));
+    }
+
+    #[test]
+    fn an_address_may_be_localhost() {
+        assert_eq!(parse_address("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
+        assert_eq!(parse_address("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
+        assert!(parse_address("4566").unwrap_err().contains("127.0.0.1:4566"));
     }
 
     #[test]

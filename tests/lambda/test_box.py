@@ -9,7 +9,7 @@ from pathlib import Path
 
 import botocore
 import pytest
-from conftest import NODE, PYTHON, ROOT, zipped
+from conftest import NODE, PYTHON, zipped
 
 
 def run(aws, name, event=None):
@@ -214,6 +214,21 @@ def test_other_runtimes_run_or_say_what_is_missing(aws, make, runtime):
     assert runtime in (f"python{version}", f"nodejs{version}.x")
 
 
+@pytest.mark.parametrize("runtime", [PYTHON, NODE])
+def test_a_wrapper_script_starts_the_runtime(aws, make, runtime):
+    files = {
+        "app.py": "import os\ndef handler(e, c): return os.environ.get('WRAPPED')\n",
+        "index.mjs": "export const handler = async () => process.env.WRAPPED;\n",
+        "wrap.sh": ("#!/bin/sh\nexport WRAPPED=yes\nexec \"$@\"\n", 0o755),
+    }
+    settings = {"Environment": {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap.sh"}}}
+    assert run(aws, make(files, runtime, **settings)) == "yes"
+    settings["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"] = "/var/task/missing.sh"
+    answer = aws.invoke(FunctionName=make(files, runtime, **settings), LogType="Tail")
+    assert json.loads(answer["Payload"].read())["errorType"] == "Runtime.ExitError"
+    assert "missing.sh" in base64.b64decode(answer["LogResult"]).decode()
+
+
 def test_node_forms(aws, make):
     forms = {
         "index.js": "exports.handler = (event, context, callback) => callback(null, 'callback');\n",
@@ -224,4 +239,3 @@ def test_node_forms(aws, make):
         assert run(aws, name) in ("callback", "esm with top-level await")
     name = make({"lib/deep.cjs": "exports.a = {b: async () => 'nested'};\n"}, NODE, Handler="lib/deep.a.b")
     assert run(aws, name) == "nested"
-    assert (ROOT / "runtimes").is_dir() and base64

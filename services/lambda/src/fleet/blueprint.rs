@@ -28,6 +28,9 @@ const INIT_CPU_MILLIS: u32 = 2000;
 /// With less, an interpreter's start alone takes seconds.
 const MIN_CPU_MILLIS: u32 = 70;
 
+/// Names a script that starts the runtime.
+const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+
 /// What never changes while the server runs.
 pub(crate) struct Workshop {
     pub(crate) runtime_map: RuntimeMap,
@@ -129,16 +132,26 @@ impl Prepared {
             max_processes: MAX_PROCESSES,
             max_files: MAX_FILES,
             mounts,
-            command: self
-                .interpreter
-                .command_for(function.memory_mib)
-                .into_iter()
-                .map(OsString::from)
-                .collect(),
+            command: self.command(function),
             env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             cwd: PathBuf::from("/var/task"),
             listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
         }
+    }
+}
+
+impl Prepared {
+    /// What runs in the box: the interpreter with our client, handed to the function's wrapper script if it has one.
+    /// As on AWS the wrapper gets the command as its arguments and runs it; a `provided` runtime has no wrapper.
+    /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper>
+    fn command(&self, function: &FunctionConfig) -> Vec<OsString> {
+        let own = self.interpreter.command_for(function.memory_mib);
+        let wrapper = function.environment.get(WRAPPER_VARIABLE).filter(|path| !path.is_empty());
+        let wrapped = wrapper.filter(|_| self.interpreter.language != Language::Provided).map(|path| {
+            // Through a shell, so that a wrapper which is missing ends with its words in the log, and with 127.
+            ["/bin/sh", "-c", "exec \"$0\" \"$@\"", path.as_str()].map(OsString::from)
+        });
+        wrapped.into_iter().flatten().chain(own.into_iter().map(OsString::from)).collect()
     }
 }
 
