@@ -128,7 +128,24 @@ pub(crate) fn prepare(instance: &str, wanted: ControlGroups) -> Layout {
     layout.cpu = layout.cpu.take().or_else(|| v1("cpu", notes));
     layout.pids = layout.pids.take().or_else(|| v1("pids", notes));
     layout.freeze = layout.freeze.take().or_else(|| v1("freezer", notes));
+    if let Some(cpu) = &layout.cpu {
+        weigh_in(cpu);
+    }
     layout
+}
+
+/// Lets all boxes together weigh as much as sixteen ordinary programs. By default they would weigh as much as one
+/// thread of the server, and would wait for it under load; with all the weight there is, the server would wait for
+/// them. Their limits are the quotas of each.
+fn weigh_in(cpu: &Place) {
+    let (file, weight) = match cpu {
+        Place::V1(_) => ("cpu.shares", "16384"),
+        Place::V2(_) => ("cpu.weight", "1600"),
+    };
+    for group in [Some(cpu.path()), cpu.path().parent()].into_iter().flatten() {
+        // A host that does not let us keeps its own weights: slower, not wrong.
+        let _ = write_file(&group.join(file), weight);
+    }
 }
 
 /// Returns the directory for our boxes and the controllers that are on in it.
