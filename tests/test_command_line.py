@@ -49,6 +49,10 @@ def test_the_clock_moves(own_server):
     server = own_server()
     outcome = lamplighter("clock", "advance", "2h", "--endpoint", server.endpoint)
     assert "7200" in outcome.stdout, outcome.stderr
+    # Requests stay good, the command line's own among them.
+    assert server.client("lambda").list_functions()["Functions"] == []
+    outcome = lamplighter("invoke", "nothing", "--endpoint", server.endpoint)
+    assert "ResourceNotFoundException" in one_line_of_error(outcome)
     outcome = lamplighter("clock", "advance", "soon", "--endpoint", server.endpoint)
     assert outcome.returncode != 0 and "not a duration" in outcome.stderr
 
