@@ -40,6 +40,8 @@ pub struct Caller {
     pub request_id: RequestId,
     /// Where it came from.
     pub source: Source,
+    /// The `X-Amzn-Trace-Id` that the caller sent, as it came.
+    pub trace_header: Option<Arc<str>>,
 }
 
 /// A call on its way through the platform. Cheap to clone.
@@ -93,6 +95,12 @@ impl Call {
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.caller.source
+    }
+
+    /// The `X-Amzn-Trace-Id` that the caller sent; calls that a service makes while it serves a request have the same.
+    #[must_use]
+    pub fn trace_header(&self) -> Option<&Arc<str>> {
+        self.caller.trace_header.as_ref()
     }
 
     /// The platform's time.

@@ -62,7 +62,8 @@ impl FrontDoor {
             Principal::Service(host) => Source::Service(host),
             _ => Source::Service("lamplighter"),
         };
-        self.call_from(Caller { principal, account, region, request_id: RequestId::fresh(), source })
+        let request_id = RequestId::fresh();
+        self.call_from(Caller { principal, account, region, request_id, source, trace_header: None })
     }
 
     /// A call of anyone: the gateway makes these from requests.

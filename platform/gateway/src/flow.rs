@@ -1,6 +1,7 @@
 //! A request's way: guards, route, authentication, body, front door, answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use base::{ApiError, RequestId};
@@ -158,6 +159,7 @@ async fn call(
         region: sender.region,
         request_id: request_id.clone(),
         source,
+        trace_header: trace_header(parts),
     };
     let front_door = &gate.inner.front_door;
     let output = front_door
@@ -165,6 +167,13 @@ async fn call(
         .await
         .map_err(failed)?;
     Ok(wire::encode_output(&route, &output, request_id))
+}
+
+/// The caller's trace header, unless it is none: longer, or no text.
+fn trace_header(parts: &Parts) -> Option<Arc<str>> {
+    const MAX_BYTES: usize = 1024;
+    let value = parts.headers.get("x-amzn-trace-id")?.to_str().ok()?;
+    (value.len() <= MAX_BYTES).then(|| Arc::from(value))
 }
 
 /// A request that is what it says it is.

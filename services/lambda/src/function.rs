@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base::{AccountId, Region};
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,10 @@ pub struct FunctionConfig {
     pub account: AccountId,
     /// The function's region.
     pub region: Region,
-    /// `$LATEST`.
+    /// `$LATEST`, or the number of a published version.
     pub version: String,
+    /// [`FunctionConfig::key_of`] this version: what environments are kept and retired by. Each version has its own.
+    pub key: Arc<str>,
     /// Grows with every change of code or configuration; a re-created function starts above its predecessor.
     pub generation: u64,
     /// `python3.12`, `provided.al2023`...
@@ -54,6 +57,14 @@ pub struct FunctionConfig {
     pub system_log_level: Option<String>,
     /// X-Ray tracing.
     pub tracing_mode: TracingMode,
+}
+
+impl FunctionConfig {
+    /// The ARN and version of a function as one text: `arn:aws:lambda:...:function:hello:$LATEST`.
+    #[must_use]
+    pub fn key_of(arn: &str, version: &str) -> Arc<str> {
+        Arc::from(format!("{arn}:{version}"))
+    }
 }
 
 /// A function's code on this host.

@@ -25,7 +25,7 @@ pub(crate) type Tags = BTreeMap<String, String>;
 pub(crate) const MAX_TAGS: usize = 50;
 
 /// What a transaction comes to: the caller's error rolls it back.
-type Outcome<T> = Result<Result<T, LambdaError>, TxError>;
+pub(crate) type Outcome<T> = Result<Result<T, LambdaError>, TxError>;
 
 /// One page of a listing.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ impl Functions {
         .await
     }
 
-    /// Deletes a function and its tags. Its logs are not touched.
+    /// Deletes a function, its tags and its aspects. Its logs are not touched.
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
@@ -175,6 +175,8 @@ impl Functions {
             tx.delete(&space.package_user(&record.code.digest, &target.name))?;
             let tags = space.tags(&target.name).range();
             tx.clear_range(&tags.from, &tags.to)?;
+            let aspects = space.aspects(&target.name).range();
+            tx.clear_range(&aspects.from, &aspects.to)?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
             Ok(Ok(record))
         })
@@ -270,7 +272,11 @@ impl Functions {
         Ok(digests)
     }
 
-    async fn run<T: Send + 'static>(
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut dyn Tx) -> Outcome<T> + Send + 'static,
     ) -> Result<T, LambdaError> {
@@ -302,7 +308,7 @@ pub(crate) fn too_many_tags() -> LambdaError {
     LambdaError::InvalidParameter("Number of tags exceeds function tag limit.".to_owned())
 }
 
-fn space_of(target: &Target) -> Space {
+pub(crate) fn space_of(target: &Target) -> Space {
     Space::new(target.account, &target.region)
 }
 
@@ -322,7 +328,7 @@ pub(crate) fn decode<T: serde::de::DeserializeOwned>(row: &[u8]) -> Result<T, La
     value::decode(V1, row).map_err(|error| LambdaError::Internal(format!("store: {error}")))
 }
 
-fn damaged(what: &str) -> LambdaError {
+pub(crate) fn damaged(what: &str) -> LambdaError {
     LambdaError::Internal(format!("store: {what} cannot be read"))
 }
 

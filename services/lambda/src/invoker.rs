@@ -17,6 +17,6 @@ pub trait Invoker: Send + Sync {
     /// Runs `function` once with an environment of exactly its generation.
     fn invoke(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Invoking<'_>;
 
-    /// Lets go of every environment of the function that is older than `before_generation`. Returns at once.
-    fn retire(&self, arn: &str, before_generation: u64);
+    /// Lets go of every environment of the version with this key ([`FunctionConfig::key`]) that is older than `before_generation`. Returns at once.
+    fn retire(&self, key: &str, before_generation: u64);
 }

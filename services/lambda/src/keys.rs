@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | account, region, `fn`, name | [`FunctionRecord`](crate::record::FunctionRecord), version 1 | a function |
 //! | account, region, `tag`, name, tag key | text, version 1 | one tag of a function |
+//! | account, region, `of`, name, kind, qualifier | an [`Aspect`](crate::aspects::Aspect), version 1 | what belongs to a function, a version or an alias |
 //! | account, region, `usage` | [`Usage`](crate::record::Usage), version 1 | counts, and the last generation |
 //! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code is this package |
 //!
@@ -51,6 +52,21 @@ impl Space {
         self.tags(name).str(tag_key)
     }
 
+    /// All aspects of a function.
+    pub(crate) fn aspects(&self, name: &str) -> Key {
+        self.key().str("of").str(name)
+    }
+
+    /// All aspects of one kind.
+    pub(crate) fn aspects_of_kind(&self, name: &str, kind: &str) -> Key {
+        self.aspects(name).str(kind)
+    }
+
+    /// One aspect. The qualifier is empty for the function itself.
+    pub(crate) fn aspect(&self, name: &str, kind: &str, qualifier: &str) -> Key {
+        self.aspects_of_kind(name, kind).str(qualifier)
+    }
+
     pub(crate) fn usage(&self) -> Key {
         self.key().str("usage")
     }
@@ -74,6 +90,15 @@ pub(crate) fn package_users(digest: &Digest) -> Key {
 pub(crate) fn tag_key_of(key: &[u8]) -> Option<String> {
     let mut reader = KeyReader::new(key);
     for _ in 0..5 {
+        reader.str().ok()?;
+    }
+    reader.str().ok()
+}
+
+/// The qualifier at the end of a [`Space::aspect`] key.
+pub(crate) fn qualifier_of(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..6 {
         reader.str().ok()?;
     }
     reader.str().ok()
@@ -104,6 +129,7 @@ mod tests {
     fn keys_are_read_back() {
         let space = Space::new(AccountId::DEFAULT, &Region::default());
         assert_eq!(tag_key_of(&space.tag("hello", "team:name")).unwrap(), "team:name");
+        assert_eq!(qualifier_of(&space.aspect("hello", "url", "live")).unwrap(), "live");
         let digest = Digest::of(b"zip");
         assert_eq!(digest_of(&space.package_user(&digest, "hello")).unwrap(), digest);
     }

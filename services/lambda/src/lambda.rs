@@ -68,6 +68,8 @@ pub struct LambdaDeps {
 
 /// The Lambda service. Shared as `Arc<Lambda>`.
 pub struct Lambda {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
     pub(crate) functions: Functions,
     pub(crate) packages: Packages,
     pub(crate) invoker: Arc<dyn Invoker>,
@@ -89,7 +91,9 @@ impl Lambda {
     /// When the directory for packages cannot be used.
     pub fn new(deps: LambdaDeps) -> Result<Arc<Lambda>, PackageError> {
         Ok(Arc::new(Lambda {
-            functions: Functions::new(deps.store, deps.clock, deps.limits.code_bytes),
+            functions: Functions::new(deps.store.clone(), deps.clock.clone(), deps.limits.code_bytes),
+            store: deps.store,
+            clock: deps.clock,
             packages: Packages::open(&deps.data_dir, deps.blobs)?,
             invoker: deps.invoker,
             runtimes: deps.runtimes,

@@ -8,6 +8,7 @@
 //! | `operations` | one file for each group of operations: check, call the domain, shape the answer |
 //! | `settings` | which values settings may have |
 //! | `functions`, `record`, `keys` | functions in the store |
+//! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
 //! | `package` | from a zip to a directory that a box can mount |
 //! | `lambda` | what the operations share; from a name to a snapshot |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
@@ -22,6 +23,7 @@
 
 #[cfg(test)]
 mod api_tests;
+mod aspects;
 mod error;
 pub mod fleet;
 pub mod function;

@@ -141,6 +141,14 @@ impl Target {
         function_arn(self.account, &self.region, &self.name)
     }
 
+    /// The ARN as it was named: with the qualifier, if there was one.
+    pub(crate) fn qualified_arn(&self) -> String {
+        match &self.qualifier {
+            Some(qualifier) => format!("{}:{qualifier}", self.arn()),
+            None => self.arn(),
+        }
+    }
+
     /// Refuses a qualifier other than `$LATEST`: there are no versions and aliases yet, so none can be found.
     pub(crate) fn latest(&self) -> Result<(), LambdaError> {
         match self.qualifier.as_deref() {
@@ -151,11 +159,7 @@ impl Target {
 
     /// AWS's words for a function, version or alias that is not there.
     pub(crate) fn not_found(&self) -> LambdaError {
-        let arn = self.arn();
-        LambdaError::NotFound(match &self.qualifier {
-            Some(qualifier) => format!("Function not found: {arn}:{qualifier}"),
-            None => format!("Function not found: {arn}"),
-        })
+        LambdaError::NotFound(format!("Function not found: {}", self.qualified_arn()))
     }
 }
 

@@ -85,8 +85,10 @@ impl FunctionRecord {
         unpacked_dir: PathBuf,
     ) -> FunctionConfig {
         let settings = &self.settings;
+        let arn = function_arn(account, region, name);
         FunctionConfig {
-            arn: function_arn(account, region, name),
+            key: FunctionConfig::key_of(&arn, LATEST),
+            arn,
             name: name.to_owned(),
             account,
             region: region.clone(),

@@ -145,11 +145,6 @@ impl Environment {
         Ok((environment, init))
     }
 
-    /// The function's ARN, shared.
-    pub(crate) fn shared_arn(&self) -> &Arc<str> {
-        &self.arn
-    }
-
     fn gate(&self) -> MutexGuard<'_, Gate> {
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,7 +257,7 @@ pub(crate) fn mebibytes(bytes: u64) -> u32 {
 
 impl Pooled for Environment {
     fn arn(&self) -> &str {
-        &self.arn
+        &self.function.key
     }
 
     fn generation(&self) -> u64 {

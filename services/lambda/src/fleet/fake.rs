@@ -432,8 +432,10 @@ impl World {
 
     /// A function `hello` of this generation.
     pub(crate) fn function(&self, generation: u64) -> FunctionConfig {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function:hello".to_owned();
         FunctionConfig {
-            arn: "arn:aws:lambda:us-east-1:000000000000:function:hello".to_owned(),
+            key: FunctionConfig::key_of(&arn, "$LATEST"),
+            arn,
             name: "hello".to_owned(),
             account: AccountId::DEFAULT,
             region: Region::default(),
@@ -489,6 +491,7 @@ fn write_bootstrap(package: &Path) {
 pub(crate) fn invocation(payload: &'static str) -> Invocation {
     Invocation {
         request_id: RequestId::fresh(),
+        invoked_arn: Arc::from("arn:aws:lambda:us-east-1:000000000000:function:hello"),
         payload: Bytes::from_static(payload.as_bytes()),
         client_context: None,
         want_tail: true,

@@ -195,10 +195,10 @@ impl Fleet {
         invoke::run(ticket, turn, invocation).await
     }
 
-    /// Lets go of every environment of the function older than `before_generation`: idle ones at once, busy ones
+    /// Lets go of every environment of the version with this key older than `before_generation`: idle ones at once, busy ones
     /// after their request.
-    pub fn retire(&self, arn: &str, before_generation: u64) {
-        let gone = self.inner.pool().retire(arn, before_generation);
+    pub fn retire(&self, key: &str, before_generation: u64) {
+        let gone = self.inner.pool().retire(key, before_generation);
         kill_all(&gone);
     }
 
@@ -217,8 +217,8 @@ impl Invoker for Fleet {
         Box::pin(Fleet::invoke(self, function, invocation))
     }
 
-    fn retire(&self, arn: &str, before_generation: u64) {
-        Fleet::retire(self, arn, before_generation);
+    fn retire(&self, key: &str, before_generation: u64) {
+        Fleet::retire(self, key, before_generation);
     }
 }
 

@@ -13,7 +13,7 @@ use base::{AccountId, Region, Timestamp};
 
 /// What the pool keeps: an environment, or a number in tests.
 pub(crate) trait Pooled {
-    /// The function's unqualified ARN.
+    /// What the pool knows its version by: `FunctionConfig::key`.
     fn arn(&self) -> &str;
     /// The generation of code and configuration that it runs.
     fn generation(&self) -> u64;

@@ -125,7 +125,7 @@ async fn a_retired_generation_is_never_used_again() {
     let (old, new) = (Arc::new(world.function(1)), Arc::new(world.function(2)));
     invoke(&world, &old).await;
     assert_eq!(world.killed(), 0);
-    world.fleet.retire(&old.arn, 2);
+    world.fleet.retire(&old.key, 2);
     assert_eq!(world.killed(), 1, "the idle one goes at once");
     assert_eq!(body(&invoke(&world, &new).await), "2");
 
@@ -137,7 +137,7 @@ async fn a_retired_generation_is_never_used_again() {
     while !format!("{:?}", world.fleet).contains("idle: 0") {
         tokio::task::yield_now().await;
     }
-    world.fleet.retire(&new.arn, 3);
+    world.fleet.retire(&new.key, 3);
     gate.add_permits(2);
     assert_eq!(body(&running.await.unwrap().unwrap()), "2");
     assert_eq!(body(&invoke(&world, &newest).await), "3");
@@ -446,6 +446,7 @@ async fn a_full_host_makes_room_or_throttles() {
     invoke(&world, &function).await;
     let mut other = world.function(1);
     other.arn.push_str("-other");
+    other.key = crate::function::FunctionConfig::key_of(&other.arn, &other.version);
     let other = Arc::new(other);
     let (fleet, held) = (world.fleet.clone(), Arc::clone(&other));
     let running = tokio::spawn(async move { fleet.invoke(held, invocation("{}")).await });

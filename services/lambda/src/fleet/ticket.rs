@@ -33,7 +33,7 @@ impl Ticket {
     ) -> Result<(Self, Turn), InvokeError> {
         let mut pool = fleet.pool();
         pool.enter(function.account, &function.region).map_err(throttled)?;
-        let place = pool.take(&function.arn, function.generation);
+        let place = pool.take(&function.key, function.generation);
         if place.is_err() {
             pool.leave(function.account, &function.region);
         }
@@ -53,9 +53,9 @@ impl Ticket {
     /// The environment is of no use: another place, please.
     pub(crate) fn try_elsewhere(&mut self) -> Result<Turn, InvokeError> {
         let mut pool = self.fleet.pool();
-        pool.lost(&self.function.arn);
+        pool.lost(&self.function.key);
         self.has_place = false;
-        let place = pool.take(&self.function.arn, self.function.generation);
+        let place = pool.take(&self.function.key, self.function.generation);
         self.has_place = place.is_ok();
         drop(pool);
         place.map(turn).map_err(throttled)
@@ -88,7 +88,7 @@ impl Drop for Ticket {
         }
         let mut pool = self.fleet.pool();
         if self.has_place {
-            pool.lost(&self.function.arn);
+            pool.lost(&self.function.key);
         }
         pool.leave(self.function.account, &self.function.region);
     }

@@ -11,6 +11,8 @@ mod report;
 mod report_tests;
 mod run;
 
+use std::sync::Arc;
+
 use base::{ApiError, RequestId};
 use bytes::Bytes;
 
@@ -21,6 +23,8 @@ pub(crate) use run::run;
 pub struct Invocation {
     /// The request id that the function sees and its log lines carry.
     pub request_id: RequestId,
+    /// The ARN as the caller named it: with the version or alias, if it did. The function sees it in its context.
+    pub invoked_arn: Arc<str>,
     /// The event, at most 6 MiB. The API has checked that it is JSON, or empty.
     pub payload: Bytes,
     /// The client context as JSON text, decoded from base64.

@@ -12,6 +12,7 @@ fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
         account: base::AccountId::DEFAULT,
         region: base::Region::default(),
         version: "$LATEST".to_owned(),
+        key: FunctionConfig::key_of("", "$LATEST"),
         generation: 1,
         runtime: None,
         handler: None,

@@ -83,7 +83,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     let began = spent.invoke_began.unwrap_or_else(Instant::now);
     let left = spent.invoke_began.map_or(limit, |began| limit.saturating_sub(began.elapsed()));
     environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
-    let event = event_for(clock, environment, invocation, left);
+    let event = event_for(clock, invocation, left);
     let answer = wait_for_answer(environment.session.offer(event), left).await;
     let took = began.elapsed();
     environment.log.drain(true);
@@ -111,14 +111,14 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     Served::Done { outcome, reusable: ending.reusable }
 }
 
-fn event_for(clock: &Clock, environment: &Environment, invocation: &Invocation, left: Duration) -> Event {
+fn event_for(clock: &Clock, invocation: &Invocation, left: Duration) -> Event {
     let now = clock.now();
     // Functions compare the deadline with the host's clock, which the platform's may be ahead of.
     let offset_ms = i64::try_from(clock.offset().as_millis()).unwrap_or(0);
     Event {
         request_id: invocation.request_id.clone(),
         deadline_ms: now.after(left).as_millis() - offset_ms,
-        function_arn: Arc::clone(environment.shared_arn()),
+        function_arn: Arc::clone(&invocation.invoked_arn),
         trace_id: trace_id(invocation, now.as_millis()),
         client_context: invocation.client_context.clone(),
         payload: invocation.payload.clone(),

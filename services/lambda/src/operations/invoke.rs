@@ -77,10 +77,11 @@ pub(crate) async fn invoke(
     }
     let invocation = Invocation {
         request_id: call.request_id().clone(),
+        invoked_arn: Arc::from(target.qualified_arn()),
         payload,
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
-        trace_header: None,
+        trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
     };
     let outcome = lambda.invoker.invoke(function, invocation).await?;
     Ok(InvocationResponse {

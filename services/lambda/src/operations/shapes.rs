@@ -145,10 +145,7 @@ impl FunctionConfiguration {
         let settings = &record.settings;
         let mut configuration = FunctionConfiguration {
             function_name: target.name.clone(),
-            function_arn: match &target.qualifier {
-                Some(qualifier) => format!("{}:{qualifier}", target.arn()),
-                None => target.arn(),
-            },
+            function_arn: target.qualified_arn(),
             runtime: settings.runtime.clone(),
             role: settings.role.clone(),
             handler: settings.handler.clone(),

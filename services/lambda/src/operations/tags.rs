@@ -15,6 +15,7 @@ use crate::Lambda;
 use crate::error::LambdaError;
 use crate::functions::{MAX_TAGS, Tags, too_many_tags};
 use crate::name::Target;
+use crate::settings::OwnSettings;
 
 const MAX_KEY_CHARS: usize = 128;
 const MAX_VALUE_CHARS: usize = 256;
@@ -134,7 +135,7 @@ pub(crate) fn check_tags(tags: &Tags) -> Result<(), LambdaError> {
             ));
         }
     }
-    Ok(())
+    OwnSettings::of(tags).map(|_| ())
 }
 
 fn too_long(what: &str, limit: usize) -> LambdaError {

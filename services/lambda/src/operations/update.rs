@@ -23,6 +23,7 @@ use super::target;
 use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
 use crate::Lambda;
 use crate::error::LambdaError;
+use crate::function::FunctionConfig;
 use crate::functions::check_revision;
 use crate::name::{LATEST, Target};
 use crate::record::{CodeRecord, FunctionRecord};
@@ -162,7 +163,7 @@ fn changed(
     record: &FunctionRecord,
     operation: &str,
 ) -> FunctionConfiguration {
-    lambda.invoker.retire(&target.arn(), record.generation);
+    lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation);
     tracing::info!(function = %target.arn(), generation = record.generation, operation, "function changed");
     FunctionConfiguration::of(target, record, Shown::Updating)
 }
@@ -197,7 +198,7 @@ pub(crate) async fn delete_function(
     target.latest()?;
     let record = lambda.functions.delete(&target).await?;
     lambda.forget(&target);
-    lambda.invoker.retire(&target.arn(), record.generation + 1);
+    lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation + 1);
     tracing::info!(function = %target.arn(), "function deleted");
     Ok(DeleteFunctionResponse { status_code: 204 })
 }

@@ -6,6 +6,7 @@
 //! Limits: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
 
 mod environment;
+mod own;
 mod runtime;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::function::{Architecture, LogFormat, TracingMode};
 use crate::record::{Logging, Settings};
 
 pub(crate) use environment::check as check_environment;
+pub(crate) use own::OwnSettings;
 pub use runtime::{RuntimeCheck, host_runtimes};
 pub(crate) use runtime::{check as check_runtime, version_arn as runtime_version_arn};
 
