@@ -90,7 +90,7 @@ fn npm_packages() -> Result<PathBuf, String> {
 /// The environment variables by which the tests find what was installed.
 pub(crate) fn test_environment(installed: &Installed) -> Vec<(&'static str, PathBuf)> {
     let modules = installed.npm.join("node_modules");
-    let node_runtimes = [modules.join("node22"), modules.join("node24")];
+    let node_runtimes = ["node20", "node22", "node24"].map(|node| modules.join(node));
     let joined = std::env::join_paths(node_runtimes).map(PathBuf::from).unwrap_or_default();
     vec![
         ("LAMPLIGHTER_BIN", tools::target_dir().join("debug/lamplighter")),
