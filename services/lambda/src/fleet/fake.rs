@@ -26,7 +26,7 @@ use super::log_sink::{LogEvent, LogSink, StreamName};
 use super::log_store::LogStore;
 use super::{BoxGateway, Fleet, FleetDeps, FleetLimits};
 use crate::function::{Architecture, CodeLocation, FunctionConfig, LogFormat, TracingMode};
-use crate::invoke::Invocation;
+use crate::invoke::{Invocation, Origin};
 use crate::runtime_api::Departure;
 
 /// What a fake runtime does; it ends with the process.
@@ -496,5 +496,8 @@ pub(crate) fn invocation(payload: &'static str) -> Invocation {
         client_context: None,
         want_tail: true,
         trace_header: None,
+        origin: Origin::Request,
+        queue_age_ms: None,
+        tenant_id: None,
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::pool::{Full, Place};
 use super::{Environment, Inner};
 use crate::function::FunctionConfig;
-use crate::invoke::InvokeError;
+use crate::invoke::{InvokeError, Throttle};
 
 /// Where the invoke may run.
 pub(crate) enum Turn {
@@ -108,7 +108,7 @@ fn turn(place: Place<Environment>) -> Turn {
 
 fn throttled(full: Full) -> InvokeError {
     match full {
-        Full::Account => InvokeError::Throttled,
+        Full::Account => InvokeError::Throttled(Throttle::ConcurrentInvocationLimitExceeded),
         Full::Host => InvokeError::HostFull,
     }
 }

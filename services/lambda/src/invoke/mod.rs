@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use base::{ApiError, RequestId};
 use bytes::Bytes;
+use serde::Serialize;
 
 pub(crate) use run::run;
 
@@ -33,6 +34,27 @@ pub struct Invocation {
     pub want_tail: bool,
     /// The `X-Amzn-Trace-Id` header of the caller.
     pub trace_header: Option<String>,
+    /// How the event came in.
+    pub origin: Origin,
+    /// How long the event had waited in the queue; `None` unless it came through one.
+    pub queue_age_ms: Option<u64>,
+    /// Whose request it is, for a function with tenant isolation.
+    pub tenant_id: Option<Arc<str>>,
+}
+
+/// How an event came to the function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Invoke, answered as a whole.
+    #[default]
+    Request,
+    /// An asynchronous event. The limit of requests per second is not for these.
+    Event,
+    /// A function URL.
+    Url,
+    /// Invoke with a response stream.
+    Stream,
 }
 
 /// What a function answered, well or badly.
@@ -61,9 +83,9 @@ pub struct Outcome {
 /// Why a function was not run.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum InvokeError {
-    /// The account already runs as many invokes as it may.
+    /// More invokes than may be: nothing was run.
     #[error("Rate Exceeded.")]
-    Throttled,
+    Throttled(Throttle),
     /// The host already runs as many environments as it may.
     #[error("Rate Exceeded.")]
     HostFull,
@@ -94,16 +116,68 @@ pub enum InvokeError {
     Internal(String),
 }
 
+/// Which limit an invoke is beyond. The names are AWS's `ThrottleReason`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum Throttle {
+    /// The function's reserved concurrency.
+    ReservedFunctionConcurrentInvocationLimitExceeded,
+    /// The part of the account's concurrency that is reserved for nobody; or the pace of new environments.
+    ConcurrentInvocationLimitExceeded,
+    /// Requests per second of a function with reserved concurrency: ten times that.
+    ReservedFunctionInvocationRateLimitExceeded,
+    /// Requests per second of the account: ten times its concurrency.
+    FunctionInvocationRateLimitExceeded,
+}
+
+impl Throttle {
+    /// AWS's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Throttle::ReservedFunctionConcurrentInvocationLimitExceeded => {
+                "ReservedFunctionConcurrentInvocationLimitExceeded"
+            }
+            Throttle::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
+            Throttle::ReservedFunctionInvocationRateLimitExceeded => {
+                "ReservedFunctionInvocationRateLimitExceeded"
+            }
+            Throttle::FunctionInvocationRateLimitExceeded => "FunctionInvocationRateLimitExceeded",
+        }
+    }
+
+    /// After how many seconds it is worth trying again, where that is known.
+    fn retry_after_s(self) -> Option<u32> {
+        match self {
+            Throttle::ReservedFunctionInvocationRateLimitExceeded
+            | Throttle::FunctionInvocationRateLimitExceeded => Some(1),
+            _ => None,
+        }
+    }
+}
+
+impl InvokeError {
+    /// Whether nothing was run because of a limit: the same event may be tried again later.
+    #[must_use]
+    pub fn is_throttle(&self) -> bool {
+        matches!(self, InvokeError::Throttled(_) | InvokeError::HostFull)
+    }
+}
+
+fn too_many(reason: Throttle, message: String) -> ApiError {
+    let error =
+        ApiError::new("TooManyRequestsException", message).status(429).member("Reason", reason.as_str());
+    match reason.retry_after_s() {
+        Some(seconds) => error.member("retryAfterSeconds", seconds.to_string()),
+        None => error,
+    }
+}
+
 impl From<InvokeError> for ApiError {
     fn from(error: InvokeError) -> Self {
         let message = error.to_string();
         match error {
-            InvokeError::Throttled => ApiError::new("TooManyRequestsException", message)
-                .status(429)
-                .member("Reason", "ConcurrentInvocationLimitExceeded"),
-            InvokeError::HostFull => ApiError::new("TooManyRequestsException", message)
-                .status(429)
-                .member("Reason", "ConcurrentInvocationLimitExceeded")
+            InvokeError::Throttled(reason) => too_many(reason, message),
+            InvokeError::HostFull => too_many(Throttle::ConcurrentInvocationLimitExceeded, message)
                 .detail("every environment that this host may run is busy"),
             InvokeError::RuntimeMissing(_) => ApiError::new("InvalidRuntimeException", message).status(502),
             InvokeError::RoleNotAssumed { .. } => ApiError::new("AccessDeniedException", message).status(403),

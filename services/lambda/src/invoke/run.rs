@@ -121,6 +121,7 @@ fn event_for(clock: &Clock, invocation: &Invocation, left: Duration) -> Event {
         function_arn: Arc::clone(&invocation.invoked_arn),
         trace_id: trace_id(invocation, now.as_millis()),
         client_context: invocation.client_context.clone(),
+        tenant_id: invocation.tenant_id.clone(),
         payload: invocation.payload.clone(),
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::target;
 use crate::Lambda;
 use crate::error::LambdaError;
-use crate::invoke::Invocation;
+use crate::invoke::{Invocation, Origin};
 
 /// The largest payload of a synchronous invoke: 6 MiB.
 pub(crate) const MAX_PAYLOAD_BYTES: usize = 6_291_456;
@@ -82,6 +82,9 @@ pub(crate) async fn invoke(
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
         trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
+        origin: Origin::Request,
+        queue_age_ms: None,
+        tenant_id: None,
     };
     let outcome = lambda.invoker.invoke(function, invocation).await?;
     Ok(InvocationResponse {

@@ -146,6 +146,9 @@ pub(super) fn write_event_head(out: &mut BytesMut, event: &Event) {
     if let Some(context) = &event.client_context {
         push_header(out, "Lambda-Runtime-Client-Context", context);
     }
+    if let Some(tenant_id) = &event.tenant_id {
+        push_header(out, "Lambda-Runtime-Aws-Tenant-Id", tenant_id);
+    }
     push_number(out, "Content-Length", event.payload.len() as u64);
     out.extend_from_slice(b"\r\n\r\n");
 }

@@ -20,6 +20,7 @@ pub(crate) struct Event {
     pub(crate) function_arn: Arc<str>,
     pub(crate) trace_id: String,
     pub(crate) client_context: Option<String>,
+    pub(crate) tenant_id: Option<Arc<str>>,
     pub(crate) payload: Bytes,
 }
 

@@ -32,6 +32,7 @@ fn event(payload: &[u8]) -> Event {
         function_arn: Arc::from("arn"),
         trace_id: "Root=1".to_owned(),
         client_context: None,
+        tenant_id: None,
         payload: Bytes::copy_from_slice(payload),
     }
 }
