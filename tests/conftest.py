@@ -4,6 +4,7 @@ Tests share the server and so name their functions uniquely (`unique`). A test t
 (`own_server`) gets one of its own.
 """
 import io
+import json
 import os
 import re
 import signal
@@ -181,3 +182,21 @@ def lamplighter(*arguments, timeout=300, **options):
 
 # The venv's own scripts, such as `aws`.
 SCRIPTS = Path(sys.executable).parent
+
+
+@pytest.fixture
+def cli(server, tmp_path):
+    """Runs the AWS CLI in the test's folder; gives what it prints, read as JSON."""
+    environment = clean_environment(
+        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION=REGION,
+        AWS_ENDPOINT_URL=server.endpoint, AWS_PAGER="", AWS_CONFIG_FILE=os.devnull,
+    )
+
+    def aws(*arguments):
+        outcome = subprocess.run(
+            [SCRIPTS / "aws", *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120
+        )
+        assert outcome.returncode == 0, f"aws {' '.join(arguments)}: {outcome.stderr}"
+        return json.loads(outcome.stdout) if outcome.stdout.strip() else None
+
+    return aws

@@ -1,27 +1,14 @@
 """The AWS CLI, as people type it."""
 import json
-import os
-import subprocess
 
-from conftest import PYTHON, SCRIPTS, clean_environment, zipped
+from conftest import PYTHON, zipped
 
 
-def test_create_invoke_update_delete(server, unique, tmp_path):
+def test_create_invoke_update_delete(cli, unique, tmp_path):
+    aws = cli
     name = unique("cli")
     (tmp_path / "one.zip").write_bytes(zipped({"app.py": "def handler(e, c):\n    print('hi')\n    return {'got': e}\n"}))
     (tmp_path / "two.zip").write_bytes(zipped({"app.py": "def handler(e, c): return 'two'\n"}))
-    environment = clean_environment(
-        AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1",
-        AWS_ENDPOINT_URL=server.endpoint, AWS_PAGER="", AWS_CONFIG_FILE=os.devnull,
-    )
-
-    def aws(*arguments):
-        outcome = subprocess.run(
-            [SCRIPTS / "aws", *arguments], capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=120
-        )
-        assert outcome.returncode == 0, outcome.stderr
-        return json.loads(outcome.stdout) if outcome.stdout.strip() else None
-
     trust = {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
     role = aws("iam", "create-role", "--role-name", name, "--assume-role-policy-document", json.dumps(trust))["Role"]
