@@ -135,12 +135,15 @@ impl LogFormat {
     }
 }
 
-/// The tracing mode. `Active` is refused at the API, because nothing records traces yet.
+/// The tracing mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TracingMode {
     /// A trace header of the caller is handed to the function.
     #[default]
     PassThrough,
+    /// Requests without the caller's decision are sampled here, and sampled ones get a segment of the function's own.
+    /// Nothing records the segments yet.
+    Active,
 }
 
 impl TracingMode {
@@ -149,6 +152,7 @@ impl TracingMode {
     pub fn as_str(self) -> &'static str {
         match self {
             TracingMode::PassThrough => "PassThrough",
+            TracingMode::Active => "Active",
         }
     }
 }

@@ -47,6 +47,7 @@ use self::credentials::CredentialCache;
 use self::environment::{Change, Parts, Starting};
 use self::pool::{Pool, PoolLimits};
 use crate::function::FunctionConfig;
+use crate::invoke::trace::{Sampler, Trace};
 use crate::invoke::{self, Invocation, InvokeError, Outcome};
 use crate::invoker::{Invoker, Invoking};
 
@@ -148,6 +149,7 @@ pub(crate) struct Inner {
     owners: Mutex<HashMap<String, u32>>,
     next_box: AtomicU64,
     closing: AtomicBool,
+    sampler: Sampler,
 }
 
 impl Fleet {
@@ -176,6 +178,7 @@ impl Fleet {
             owners: Mutex::default(),
             next_box: AtomicU64::new(1),
             closing: AtomicBool::new(false),
+            sampler: Sampler::default(),
         });
         tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
         Fleet { inner }
@@ -235,6 +238,12 @@ impl Inner {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The trace of a request whose caller sent this header.
+    pub(crate) fn trace_of(&self, function: &FunctionConfig, caller: Option<&str>) -> Trace {
+        let now = self.clock.now();
+        Trace::of_request(caller, function.tracing_mode, now, || self.sampler.decide(&function.key, now))
     }
 
     pub(crate) fn limits(&self) -> &FleetLimits {

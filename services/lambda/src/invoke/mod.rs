@@ -10,6 +10,7 @@ mod report;
 #[cfg(test)]
 mod report_tests;
 mod run;
+pub(crate) mod trace;
 
 use std::sync::Arc;
 

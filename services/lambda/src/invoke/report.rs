@@ -6,6 +6,7 @@
 use base::{RequestId, Timestamp};
 use serde::Serialize;
 
+use super::trace::Segment;
 use crate::function::{FunctionConfig, LogFormat};
 
 /// How a phase ended, for REPORT and INIT_REPORT.
@@ -31,6 +32,8 @@ pub(crate) struct Numbers {
     pub(crate) init_ms: Option<f64>,
     pub(crate) max_memory_mib: u32,
     pub(crate) status: Status,
+    /// The function's segment of a sampled trace.
+    pub(crate) segment: Option<Segment>,
 }
 
 impl Numbers {
@@ -159,6 +162,9 @@ fn report_text(function: &FunctionConfig, id: &RequestId, numbers: &Numbers) -> 
         Status::Error { error_type } => write!(line, "Status: error\tError Type: {error_type}"),
     };
     line.push('\n');
+    if let Some(Segment { trace_id, segment_id }) = &numbers.segment {
+        let _ = writeln!(line, "XRAY TraceId: {trace_id}\tSegmentId: {segment_id}\tSampled: true\t");
+    }
     line
 }
 

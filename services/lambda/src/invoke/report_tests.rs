@@ -42,7 +42,7 @@ fn id() -> RequestId {
 const NOW: Timestamp = Timestamp(1_795_420_000_123);
 
 fn numbers(init_ms: Option<f64>, status: Status) -> Numbers {
-    Numbers { duration_ms: 1.234, init_ms, max_memory_mib: 30, status }
+    Numbers { duration_ms: 1.234, init_ms, max_memory_mib: 30, status, segment: None }
 }
 
 #[test]

@@ -83,7 +83,8 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     let began = spent.invoke_began.unwrap_or_else(Instant::now);
     let left = spent.invoke_began.map_or(limit, |began| limit.saturating_sub(began.elapsed()));
     environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
-    let event = event_for(clock, invocation, left);
+    let trace = ticket.fleet().trace_of(function, invocation.trace_header.as_deref());
+    let event = event_for(clock, invocation, left, trace.header);
     let answer = wait_for_answer(environment.session.offer(event), left).await;
     let took = began.elapsed();
     environment.log.drain(true);
@@ -103,6 +104,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
         init_ms: spent.init_ms,
         max_memory_mib: peak_mib.min(function.memory_mib),
         status: ending.status,
+        segment: trace.segment,
     };
     let lines = closing_lines(function, invocation, ending.failure.as_ref(), &numbers, clock.now());
     environment.log.platform_lines(lines);
@@ -111,7 +113,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     Served::Done { outcome, reusable: ending.reusable }
 }
 
-fn event_for(clock: &Clock, invocation: &Invocation, left: Duration) -> Event {
+fn event_for(clock: &Clock, invocation: &Invocation, left: Duration, trace_id: String) -> Event {
     let now = clock.now();
     // Functions compare the deadline with the host's clock, which the platform's may be ahead of.
     let offset_ms = i64::try_from(clock.offset().as_millis()).unwrap_or(0);
@@ -119,7 +121,7 @@ fn event_for(clock: &Clock, invocation: &Invocation, left: Duration) -> Event {
         request_id: invocation.request_id.clone(),
         deadline_ms: now.after(left).as_millis() - offset_ms,
         function_arn: Arc::clone(&invocation.invoked_arn),
-        trace_id: trace_id(invocation, now.as_millis()),
+        trace_id,
         client_context: invocation.client_context.clone(),
         tenant_id: invocation.tenant_id.clone(),
         payload: invocation.payload.clone(),
@@ -337,7 +339,7 @@ fn fail_after_init(
     };
     let took = if status == Status::Timeout { limit } else { took };
     let max_memory_mib = peak_mib.min(function.memory_mib);
-    let numbers = Numbers { duration_ms: millis(took), init_ms: None, max_memory_mib, status };
+    let numbers = Numbers { duration_ms: millis(took), max_memory_mib, status, ..Numbers::default() };
     let now = ticket.fleet().clock().now();
     environment.log.platform_lines(report::start(function, &invocation.request_id, now));
     environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
@@ -356,7 +358,7 @@ fn fail_without_box(
     let now = ticket.fleet().clock().now();
     let status = status_of(failure);
     let init = report::init_report(function, 0.0, InitPhase::Init, &status, now);
-    let numbers = Numbers { duration_ms: 0.0, init_ms: None, max_memory_mib: 0, status };
+    let numbers = Numbers { status, ..Numbers::default() };
     let mut lines: Vec<String> = init.into_iter().collect();
     lines.extend(report::start(function, &invocation.request_id, now));
     lines.extend(closing_lines(function, invocation, Some(failure), &numbers, now));
@@ -418,14 +420,4 @@ fn exit_peak_mib(function: &FunctionConfig, departure: &Departure) -> u32 {
 
 fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-/// The caller's trace header, or a fresh one that is not sampled.
-fn trace_id(invocation: &Invocation, now_ms: i64) -> String {
-    if let Some(header) = &invocation.trace_header {
-        return header.clone();
-    }
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    let seconds = now_ms / 1000;
-    format!("Root=1-{seconds:08x}-{};Parent={};Sampled=0", &random[..24], &random[16..])
 }

@@ -131,7 +131,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
         snap_start: request.snap_start.as_ref(),
-        tracing_mode: request.tracing_config.as_ref().and_then(|config| config.mode.as_deref()),
     }
     .refuse(OPERATION)
 }
@@ -160,6 +159,7 @@ async fn checked_settings(
         tmp_mib: request.ephemeral_storage.as_ref().map(|storage| storage.size),
         environment: request.environment.take().map(|environment| environment.variables.unwrap_or_default()),
         logging: request.logging_config.take().map(LoggingConfig::changes),
+        tracing: request.tracing_config.take().and_then(|config| config.mode()),
     };
     changes.check(target.account)?;
     check_runtime(&runtime, &lambda.runtimes).await?;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::function::LogFormat;
+use crate::function::{LogFormat, TracingMode};
 use crate::name::{LATEST, Target};
 use crate::record::{FunctionRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
@@ -74,6 +74,16 @@ pub(crate) struct RuntimeVersionConfig {
 pub(crate) struct TracingConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<String>,
+}
+
+impl TracingConfig {
+    /// The mode that is asked for. The API model has refused other names.
+    pub(crate) fn mode(&self) -> Option<TracingMode> {
+        self.mode.as_deref().map(|mode| match mode {
+            "Active" => TracingMode::Active,
+            _ => TracingMode::PassThrough,
+        })
+    }
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use crate::error::LambdaError;
 
 /// What the support table says of the members of [`Wishes`].
-pub(crate) const TAKEN: [(&str, &str); 8] = [
+pub(crate) const TAKEN: [(&str, &str); 7] = [
     ("VpcConfig", "empty only"),
     ("DeadLetterConfig", "empty only"),
     ("KMSKeyArn", "empty only"),
@@ -20,7 +20,6 @@ pub(crate) const TAKEN: [(&str, &str); 8] = [
     ("FileSystemConfigs", "empty only"),
     ("ImageConfig", "empty only"),
     ("SnapStart", "`None` only"),
-    ("TracingConfig", "`PassThrough` only"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -70,7 +69,6 @@ pub(crate) struct Wishes<'a> {
     pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
     pub(crate) image: Option<&'a ImageConfig>,
     pub(crate) snap_start: Option<&'a SnapStart>,
-    pub(crate) tracing_mode: Option<&'a str>,
 }
 
 impl Wishes<'_> {
@@ -123,11 +121,6 @@ impl Wishes<'_> {
                 "SnapStart=PublishedVersions",
                 "ApplyOn may be None",
             ),
-            (
-                self.tracing_mode.is_some_and(|mode| mode != "PassThrough"),
-                "TracingConfig.Mode=Active",
-                "nothing records traces; PassThrough is taken",
-            ),
         ];
         match asked.into_iter().find(|(asked, ..)| *asked) {
             Some((_, parameter, why)) => {
@@ -158,7 +151,6 @@ mod tests {
             file_systems: Some(&[]),
             image: Some(&ImageConfig::default()),
             snap_start: Some(&snap_start),
-            tracing_mode: Some("PassThrough"),
         };
         assert!(wishes.refuse("CreateFunction").is_ok());
     }
@@ -174,9 +166,5 @@ mod tests {
         let layers = ["arn:aws:lambda:us-east-1:000000000000:layer:l:1".to_owned()];
         let wishes = Wishes { layers: Some(&layers), ..Wishes::default() };
         assert!(wishes.refuse("CreateFunction").unwrap_err().to_string().contains("parameter Layers of"));
-        let wishes = Wishes { tracing_mode: Some("Active"), ..Wishes::default() };
-        assert!(
-            wishes.refuse("CreateFunction").unwrap_err().to_string().contains("TracingConfig.Mode=Active")
-        );
     }
 }

@@ -134,7 +134,6 @@ pub(crate) async fn update_function_configuration(
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
         snap_start: request.snap_start.as_ref(),
-        tracing_mode: request.tracing_config.as_ref().and_then(|config| config.mode.as_deref()),
     }
     .refuse(OPERATION)?;
     let changes = Changes {
@@ -147,6 +146,7 @@ pub(crate) async fn update_function_configuration(
         tmp_mib: request.ephemeral_storage.map(|storage| storage.size),
         environment: request.environment.map(|environment| environment.variables.unwrap_or_default()),
         logging: request.logging_config.map(LoggingConfig::changes),
+        tracing: request.tracing_config.and_then(|config| config.mode()),
     };
     changes.check(target.account)?;
     if let Some(runtime) = &changes.runtime {

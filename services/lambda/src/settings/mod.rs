@@ -34,6 +34,7 @@ pub(crate) struct Changes {
     pub(crate) tmp_mib: Option<i64>,
     pub(crate) environment: Option<BTreeMap<String, String>>,
     pub(crate) logging: Option<LoggingChanges>,
+    pub(crate) tracing: Option<TracingMode>,
 }
 
 /// `LoggingConfig` of a request.
@@ -106,6 +107,9 @@ impl Changes {
         number(&mut settings.tmp_mib, self.tmp_mib);
         if let Some(environment) = &self.environment {
             settings.environment = Some(environment.clone());
+        }
+        if let Some(tracing) = self.tracing {
+            settings.tracing = tracing;
         }
         match &self.logging {
             Some(logging) => logging.apply(&mut settings.logging),
