@@ -117,6 +117,12 @@ impl FrontDoor {
         result
     }
 
+    /// Whether there is a service with this model id.
+    #[must_use]
+    pub fn has_service(&self, model_id: &str) -> bool {
+        self.inner.services.contains_key(model_id)
+    }
+
     /// What is supported, service by service: the facts of `docs/support.md`.
     #[must_use]
     pub fn supported(&self) -> Vec<ServiceSupport> {

@@ -1,0 +1,205 @@
+//! Against a front door whose services only write down what reaches them.
+
+use std::sync::{Arc, Mutex};
+
+use base::{Clock, Timestamp};
+use bytes::Bytes;
+use frontdoor::{FrontDoor, Service};
+use serde::{Deserialize, Serialize};
+
+use super::*;
+use crate::requests::object_key;
+
+/// What a service was asked: who asked, where, and the members by name.
+type Seen = Arc<Mutex<Vec<String>>>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetQueueUrl {
+    queue_name: String,
+    #[serde(rename = "QueueOwnerAWSAccountId")]
+    owner: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueUrl {
+    queue_url: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessage {
+    queue_url: String,
+    message_body: String,
+    message_attributes: std::collections::BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Value {
+    data_type: String,
+    string_value: String,
+}
+
+#[derive(Serialize)]
+struct Nothing {}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Invoke {
+    function_name: String,
+    invocation_type: String,
+    payload: wire::Blob,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Invoked {
+    status_code: i32,
+}
+
+async fn queue_url(seen: Arc<Seen>, call: Call, request: GetQueueUrl) -> Result<QueueUrl, ApiError> {
+    let GetQueueUrl { queue_name, owner } = request;
+    if queue_name == "none" {
+        return Err(ApiError::new("QueueDoesNotExist", "The specified queue does not exist.").status(400));
+    }
+    seen.lock().unwrap().push(format!("{} {}", call.principal().arn(), call.region()));
+    Ok(QueueUrl { queue_url: format!("http://queue/{owner}/{queue_name}") })
+}
+
+async fn send(seen: Arc<Seen>, _call: Call, request: SendMessage) -> Result<Nothing, ApiError> {
+    let attributes: Vec<String> = request
+        .message_attributes
+        .iter()
+        .map(|(name, value)| format!("{name}:{}={}", value.data_type, value.string_value))
+        .collect();
+    let line = format!("{} {} {}", request.queue_url, request.message_body, attributes.join(" "));
+    seen.lock().unwrap().push(line);
+    Ok(Nothing {})
+}
+
+async fn invoke(seen: Arc<Seen>, call: Call, request: Invoke) -> Result<Invoked, ApiError> {
+    let trace = call.trace_header().map(ToString::to_string).unwrap_or_default();
+    let payload = String::from_utf8(request.payload.0.to_vec()).unwrap();
+    let line = format!("{} {} {payload} {trace}", request.function_name, request.invocation_type);
+    seen.lock().unwrap().push(line);
+    Ok(Invoked { status_code: 202 })
+}
+
+struct House {
+    delivery: Delivery,
+    seen: Seen,
+    _door: FrontDoor,
+}
+
+fn house() -> House {
+    let seen = Seen::default();
+    let handle = FrontDoorHandle::new();
+    let state = Arc::new(Arc::clone(&seen));
+    let sqs =
+        Service::new("sqs", Arc::clone(&state)).on("GetQueueUrl", queue_url).on("SendMessage", send).build();
+    let lambda = Service::new("lambda", state).on("Invoke", invoke).build();
+    let door = FrontDoor::builder(Clock::frozen(Timestamp(0))).add(sqs).add(lambda).handle(&handle).build();
+    House { delivery: Delivery::new(handle), seen, _door: door }
+}
+
+fn origin() -> Origin {
+    Origin {
+        account: AccountId::DEFAULT,
+        region: Region::default(),
+        function_name: "hello".to_owned(),
+        function_arn: "arn:aws:lambda:us-east-1:000000000000:function:hello:$LATEST".to_owned(),
+        role_arn: "arn:aws:iam::000000000000:role/service-role/worker".to_owned(),
+        trace_header: Some("Root=1-2-3".into()),
+    }
+}
+
+fn destination(arn: &str) -> Destination {
+    Destination::parse(arn).unwrap()
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_the_event_with_the_reason_beside_it() {
+    let house = house();
+    let body = Bytes::from_static(b"{\"order\":1}");
+    let attributes = [
+        ("RequestID", Attribute::Text("r-1".to_owned())),
+        ("ErrorCode", Attribute::Number(200)),
+        ("ErrorMessage", Attribute::Text("boom".to_owned())),
+    ];
+    let message = Message::DeadLetter { body: &body, attributes: &attributes };
+    let queue = destination("arn:aws:sqs:eu-west-1:000000000000:dead");
+    house.delivery.deliver(&queue, &origin(), &message).await.unwrap();
+    assert_eq!(
+        *house.seen.lock().unwrap(),
+        [
+            "arn:aws:sts::000000000000:assumed-role/worker/hello eu-west-1",
+            "http://queue/000000000000/dead {\"order\":1} ErrorCode:Number=200 ErrorMessage:String=boom \
+             RequestID:String=r-1",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_function_is_invoked_asynchronously_within_the_trace() {
+    let house = house();
+    let body = Bytes::from_static(b"{}");
+    let message = Message::Record { body: &body, success: true, at: Timestamp(0) };
+    let function = destination("arn:aws:lambda:us-east-1:000000000000:function:next:live");
+    house.delivery.deliver(&function, &origin(), &message).await.unwrap();
+    assert_eq!(*house.seen.lock().unwrap(), [format!("{function} Event {{}} Root=1-2-3")]);
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_worth_another_try() {
+    let house = house();
+    let body = Bytes::from_static(b"{}");
+    let message = Message::DeadLetter { body: &body, attributes: &[] };
+    let queue = destination("arn:aws:sqs:us-east-1:000000000000:none");
+    let error = house.delivery.deliver(&queue, &origin(), &message).await.unwrap_err();
+    assert!(!error.may_pass() && error.to_string().contains("does not exist"), "{error}");
+    let topic = destination("arn:aws:sns:us-east-1:000000000000:t");
+    assert!(!house.delivery.has(Kind::Topic) && house.delivery.has(Kind::Queue));
+    let error = house.delivery.deliver(&topic, &origin(), &message).await.unwrap_err();
+    assert_eq!(error.to_string(), "there is no Amazon SNS here yet");
+    assert!(!error.may_pass());
+    let busy = DeliveryError::Refused(ApiError::new("ServiceException", "busy").status(503));
+    assert!(busy.may_pass());
+}
+
+#[tokio::test]
+async fn without_a_platform_nothing_is_delivered() {
+    let delivery = Delivery::new(FrontDoorHandle::new());
+    let body = Bytes::new();
+    let message = Message::DeadLetter { body: &body, attributes: &[] };
+    let queue = destination("arn:aws:sqs:us-east-1:000000000000:q");
+    let error = delivery.deliver(&queue, &origin(), &message).await.unwrap_err();
+    assert!(matches!(error, DeliveryError::Closed));
+}
+
+#[test]
+fn only_five_kinds_are_targets() {
+    let kind = |arn: &str| Destination::parse(arn).map(|destination| destination.kind());
+    assert_eq!(kind("arn:aws:lambda:us-east-1:000000000000:function:f"), Some(Kind::Function));
+    assert_eq!(kind("arn:aws:sqs:us-east-1:000000000000:q"), Some(Kind::Queue));
+    assert_eq!(kind("arn:aws:sns:us-east-1:000000000000:t"), Some(Kind::Topic));
+    assert_eq!(kind("arn:aws:events:us-east-1:000000000000:event-bus/default"), Some(Kind::Bus));
+    assert_eq!(kind("arn:aws:s3:::bucket"), Some(Kind::Bucket));
+    for none in [
+        "x",
+        "arn:aws:lambda:us-east-1:000000000000:layer:l",
+        "arn:aws:dynamodb:us-east-1:000000000000:table/t",
+        "arn:aws:s3:::",
+    ] {
+        assert_eq!(kind(none), None, "{none}");
+    }
+}
+
+#[test]
+fn objects_are_named_by_function_and_moment() {
+    assert_eq!(
+        object_key("hello", Timestamp(1_795_420_000_123), "id"),
+        "aws/lambda/async/hello/2026/11/23/2026-11-23T07.46.40-id"
+    );
+}
