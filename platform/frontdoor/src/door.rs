@@ -9,6 +9,7 @@ use base::{AccountId, ApiError, Clock, Principal, Region, RequestId};
 use model::Operation;
 use wire::Doc;
 
+use crate::answer::Answer;
 use crate::call::{Call, Caller, Source};
 use crate::guard::Guarded;
 use crate::service::{BodyLimit, Service};
@@ -78,13 +79,10 @@ impl FrontDoor {
         self.inner.services.get(service)?.body_limits.get(operation).copied()
     }
 
-    /// The one entrance. Everything that happens in a service happens in here: validation, authorisation, the
-    /// handler.
+    /// [`FrontDoor::open`] for operations whose answer is no stream.
     ///
     /// # Errors
-    /// The operation's own errors; AWS's validation error; `UnsupportedOperationException` for an operation without
-    /// a handler and `UnsupportedParameterException` for a member that its struct lacks (both 400, see
-    /// `service.rs`); `InternalFailure` when the handler panics or its answer does not fit the model.
+    /// As [`FrontDoor::open`]; `InternalFailure` when the answer is a stream.
     pub async fn enter(
         &self,
         call: Call,
@@ -92,6 +90,28 @@ impl FrontDoor {
         operation: &str,
         input: Doc,
     ) -> Result<Doc, ApiError> {
+        match self.open(call, service, operation, input).await? {
+            Answer::Whole(output) => Ok(output),
+            Answer::Stream { .. } => {
+                Err(ApiError::internal(format_args!("{service}.{operation} answers with a stream")))
+            }
+        }
+    }
+
+    /// The one entrance. Everything that happens in a service happens in here: validation, authorisation, the
+    /// handler.
+    ///
+    /// # Errors
+    /// The operation's own errors; AWS's validation error; `UnsupportedOperationException` for an operation without
+    /// a handler and `UnsupportedParameterException` for a member that its struct lacks (both 400, see
+    /// `service.rs`); `InternalFailure` when the handler panics or its answer does not fit the model.
+    pub async fn open(
+        &self,
+        call: Call,
+        service: &str,
+        operation: &str,
+        input: Doc,
+    ) -> Result<Answer, ApiError> {
         let unsupported = || {
             ApiError::new(
                 "UnsupportedOperationException",
@@ -137,13 +157,18 @@ impl fmt::Debug for FrontDoor {
 }
 
 /// Debug builds hold every answer against the model, so that tests with any client find a wrong one.
-fn checked(operation: &Operation, output: Doc) -> Result<Doc, ApiError> {
-    if cfg!(debug_assertions)
-        && let Err(why) = wire::check_output(operation, &output)
-    {
+fn checked(operation: &'static Operation, answer: Answer) -> Result<Answer, ApiError> {
+    if !cfg!(debug_assertions) {
+        return Ok(answer);
+    }
+    let (Answer::Whole(output) | Answer::Stream { head: output, .. }) = &answer;
+    if let Err(why) = wire::check_output(operation, output) {
         return Err(ApiError::internal(format_args!("the answer does not fit the model: {why}")));
     }
-    Ok(output)
+    Ok(match answer {
+        Answer::Stream { head, events } => Answer::Stream { head, events: events.checked_by(operation) },
+        whole => whole,
+    })
 }
 
 /// Faults of ours go to the log with their cause; errors of the caller are the caller's to read.

@@ -10,6 +10,7 @@
 //! **Invariant:** a panic in a handler is an `InternalFailure` of that call, and of no other.
 //! **Invariant:** a handler that has begun ends, also when its client is gone.
 
+mod answer;
 mod call;
 mod credentials;
 mod door;
@@ -18,6 +19,7 @@ mod lenient;
 mod service;
 mod support;
 
+pub use answer::{Answer, EventStream, Streamed};
 pub use call::{Call, Caller, Source};
 pub use credentials::{Credentials, KnownKey};
 pub use door::{Authorise, FrontDoor, FrontDoorBuilder, FrontDoorHandle};

@@ -12,11 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::Doc;
 
+use crate::answer::{Answer, Streamed};
 use crate::call::Call;
 use crate::guard::BoxFuture;
 
 /// A handler behind its types: takes the validated input, gives the answer to be encoded.
-type Erased = Box<dyn Fn(Call, Doc) -> BoxFuture<Result<Doc, ApiError>> + Send + Sync>;
+type Erased = Box<dyn Fn(Call, Doc) -> BoxFuture<Result<Answer, ApiError>> + Send + Sync>;
 
 pub(crate) struct Handler {
     pub(crate) run: Erased,
@@ -102,12 +103,36 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
             Box::pin(async move {
                 let input: I = wire::doc::from_doc(input).map_err(|error| misfit(operation, error))?;
                 let answer = handler(state, call, input).await.map_err(Into::into)?;
-                match wire::doc::to_doc(&answer) {
-                    // `()` is the answer of operations that say nothing.
-                    Ok(Doc::Null) => Ok(Doc::empty()),
-                    Ok(answer) => Ok(answer),
-                    Err(error) => Err(ApiError::internal(format_args!("answer of {operation}: {error}"))),
-                }
+                output(operation, &answer).map(Answer::Whole)
+            })
+        });
+        let members = || wire::doc::members_of::<I>();
+        self.service.handlers.insert(operation, Handler { run, members });
+        self
+    }
+
+    /// Serves `operation`, whose answer is a stream of events, with an async function from its input struct to the
+    /// answer's head and its events. The function ends when the head is known; the events are made as they are sent,
+    /// and dropped when the client goes away: what must go on then is a task of its own.
+    ///
+    /// Otherwise as [`ServiceBuilder::on`].
+    #[must_use]
+    pub fn on_stream<I, H, E, F, Fut>(mut self, operation: &'static str, handler: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        H: Serialize + Send + 'static,
+        E: Into<ApiError> + 'static,
+        F: Fn(Arc<S>, Call, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Streamed<H>, E>> + Send + 'static,
+    {
+        let state = Arc::clone(&self.state);
+        let handler = Arc::new(handler);
+        let run: Erased = Box::new(move |call, input| {
+            let (state, handler) = (Arc::clone(&state), Arc::clone(&handler));
+            Box::pin(async move {
+                let input: I = wire::doc::from_doc(input).map_err(|error| misfit(operation, error))?;
+                let Streamed { head, events } = handler(state, call, input).await.map_err(Into::into)?;
+                Ok(Answer::Stream { head: output(operation, &head)?, events })
             })
         });
         let members = || wire::doc::members_of::<I>();
@@ -146,6 +171,16 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
             }
         }
         self.service
+    }
+}
+
+/// A handler's answer as a document.
+fn output<O: Serialize>(operation: &'static str, answer: &O) -> Result<Doc, ApiError> {
+    match wire::doc::to_doc(answer) {
+        // `()` is the answer of operations that say nothing.
+        Ok(Doc::Null) => Ok(Doc::empty()),
+        Ok(answer) => Ok(answer),
+        Err(error) => Err(ApiError::internal(format_args!("answer of {operation}: {error}"))),
     }
 }
 

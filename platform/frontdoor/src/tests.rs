@@ -1,15 +1,21 @@
 //! Small made-up services over real models: what enters, what is refused, what a handler sees.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
 use base::{AccountId, ApiError, Clock, Principal, Region, RequestId, Timestamp};
+use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 use wire::Doc;
 
-use crate::{Authorise, BodyLimit, Call, Caller, FrontDoor, FrontDoorHandle, Service, Source};
+use crate::{
+    Answer, Authorise, BodyLimit, Call, Caller, FrontDoor, FrontDoorHandle, Service, Source, Streamed,
+};
 
 #[derive(Default)]
 struct Logs {
@@ -103,6 +109,60 @@ struct DecodeMessage {
     _message: String,
 }
 
+#[derive(Serialize)]
+struct Head {
+    #[serde(rename = "ExecutedVersion")]
+    version: &'static str,
+}
+
+#[derive(Serialize)]
+enum Event {
+    PayloadChunk {
+        #[serde(rename = "Payload")]
+        payload: wire::Blob,
+    },
+    InvokeComplete {
+        #[serde(rename = "ErrorCode")]
+        code: Option<String>,
+    },
+    Unheard {},
+}
+
+/// Counts down; what comes at last is the function's name.
+struct Countdown {
+    left: u8,
+    last: String,
+}
+
+impl Stream for Countdown {
+    type Item = Result<Event, ApiError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.left > 0 {
+            self.left -= 1;
+            let payload = wire::Blob(vec![self.left].into());
+            return Poll::Ready(Some(Ok(Event::PayloadChunk { payload })));
+        }
+        Poll::Ready(match std::mem::take(&mut self.last).as_str() {
+            "" => None,
+            "panic" => panic!("no paper"),
+            "fail" => Some(Err(ApiError::new("ServiceException", "no luck"))),
+            "unheard" => Some(Ok(Event::Unheard {})),
+            other => Some(Ok(Event::InvokeComplete { code: Some(other.to_owned()) })),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "FunctionName")]
+    name: String,
+}
+
+async fn count_down(_: Arc<()>, _: Call, input: Named) -> Result<Streamed<Head>, ApiError> {
+    Ok(Streamed::new(Head { version: "7" }, Countdown { left: 2, last: input.name }))
+}
+
 struct House {
     door: FrontDoor,
     logs: Arc<Logs>,
@@ -123,7 +183,12 @@ fn house() -> House {
                 .on("DecodeAuthorizationMessage", wrong_answer)
                 .build(),
         )
-        .add(Service::new("lambda", Arc::new(())).on("ListTags", list_tags).build())
+        .add(
+            Service::new("lambda", Arc::new(()))
+                .on("ListTags", list_tags)
+                .on_stream("InvokeWithResponseStream", count_down)
+                .build(),
+        )
         .build();
     House { door, logs }
 }
@@ -283,4 +348,45 @@ fn limits_and_support_can_be_asked() {
     assert!(create.missing.contains(&"kmsKeyId".to_owned()));
     assert!(!create.missing.contains(&"tags".to_owned()));
     assert!(support[1].operations.iter().any(|operation| !operation.handled));
+}
+
+/// All events of a countdown that ends so.
+async fn events(name: &str) -> Vec<Result<Doc, ApiError>> {
+    let house = house();
+    let call = house.door.call(root(), AccountId::DEFAULT, Region::default());
+    let input = members([("FunctionName", text(name))]);
+    let answer = house.door.open(call, "lambda", "InvokeWithResponseStream", input).await.unwrap();
+    let Answer::Stream { head, mut events } = answer else { panic!("no stream") };
+    assert_eq!(head, members([("ExecutedVersion", text("7"))]));
+    let mut all = Vec::new();
+    while let Some(event) = poll_fn(|cx| Pin::new(&mut events).poll_next(cx)).await {
+        all.push(event);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_stream_of_events_follows_its_head() {
+    let all = events("done").await;
+    let chunk = |byte: u8| members([("PayloadChunk", members([("Payload", Doc::Blob(vec![byte].into()))]))]);
+    let last = members([("InvokeComplete", members([("ErrorCode", text("done"))]))]);
+    assert_eq!(all, [Ok(chunk(1)), Ok(chunk(0)), Ok(last)]);
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_wrong_ends_with_the_error() {
+    for (name, code) in
+        [("panic", "InternalFailure"), ("fail", "ServiceException"), ("unheard", "InternalFailure")]
+    {
+        let all = events(name).await;
+        assert_eq!(all.len(), 3, "{name}");
+        assert_eq!(all[2].as_ref().unwrap_err().code, code, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_wants_a_whole_answer_gets_no_stream() {
+    let input = members([("FunctionName", text("x"))]);
+    let error = house().enter("lambda", "InvokeWithResponseStream", input).await.unwrap_err();
+    assert_eq!(error.code, "InternalFailure");
 }

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use base::{ApiError, RequestId};
 use bytes::Bytes;
-use frontdoor::{Caller, Source};
+use frontdoor::{Answer, Caller, Source};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use model::{Catalog, Protocol};
 use wire::sigv4::{Dialect, Signature};
-use wire::{ErrorForm, Route, WireError};
+use wire::{ErrorForm, EventEncoder, Pieces, Route, WireError};
 
+use crate::answer::Body;
 use crate::auth::{self, Sender};
 use crate::body::{self, BodyError, Taken};
 use crate::origin::{self, Verdict};
@@ -30,7 +30,7 @@ struct Noted {
 }
 
 /// Answers a request, whatever it is.
-pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>) -> Response<Body> {
     let started = Instant::now();
     let request_id = RequestId::fresh();
     let (parts, body) = request.into_parts();
@@ -39,7 +39,7 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
         Verdict::Plain => serve(gate, peer, &request_id, &parts, body, &mut noted).await,
         Verdict::Page(origin) => {
             let mut response = match origin::preflight(&parts) {
-                Some(response) => response,
+                Some(response) => response.map(Body::from),
                 None => serve(gate, peer, &request_id, &parts, body, &mut noted).await,
             };
             origin::allow(response.headers_mut(), origin);
@@ -48,7 +48,7 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
         Verdict::Refused(why) => {
             body::discard(body, &parts.headers).await;
             let error = ApiError::new("AccessDeniedException", why).status(403);
-            wire::encode_error(&ErrorForm::guess(&parts), &error, &request_id)
+            wire::encode_error(&ErrorForm::guess(&parts), &error, &request_id).map(Body::from)
         }
     };
     name(&mut response, &request_id);
@@ -62,15 +62,15 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
         operation = noted.operation,
         status = response.status().as_u16(),
         request_bytes = noted.body_bytes,
-        answer_bytes = response.body().len(),
+        answer_bytes = response.body().whole().map(Bytes::len),
         duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
     );
-    response.map(Full::new)
+    response
 }
 
 /// Every answer carries its request's id.
-fn name(response: &mut Response<Bytes>, request_id: &RequestId) {
+fn name(response: &mut Response<Body>, request_id: &RequestId) {
     if let Ok(value) = HeaderValue::from_str(request_id.as_str()) {
         response.headers_mut().entry("x-amzn-requestid").or_insert(value);
     }
@@ -83,19 +83,20 @@ async fn serve(
     parts: &Parts,
     body: Incoming,
     noted: &mut Noted,
-) -> Response<Bytes> {
+) -> Response<Body> {
     if is_greeting(parts) {
-        return greeting();
+        return greeting().map(Body::from);
     }
     if parts.uri.path().starts_with(admin::PREFIX) {
-        return serve_admin(gate, peer, parts, body).await;
+        return serve_admin(gate, peer, parts, body).await.map(Body::from);
     }
     if let Some(downloads) = gate.inner.downloads.as_ref().filter(|_| is_download(parts)) {
         body::discard(body, &parts.headers).await;
         return downloads
             .answer(parts)
             .await
-            .unwrap_or_else(|error| wire::encode_error(&ErrorForm::guess(parts), &error, request_id));
+            .unwrap_or_else(|error| wire::encode_error(&ErrorForm::guess(parts), &error, request_id))
+            .map(Body::from);
     }
     match call(gate, peer, request_id, parts, body, noted).await {
         Ok(response) => response,
@@ -108,7 +109,7 @@ async fn serve(
             if close && parts.version < http::Version::HTTP_2 {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
-            response
+            response.map(Body::from)
         }
     }
 }
@@ -141,7 +142,7 @@ async fn call(
     parts: &Parts,
     body: Incoming,
     noted: &mut Noted,
-) -> Result<Response<Bytes>, Failed> {
+) -> Result<Response<Body>, Failed> {
     // Kept until the request is served.
     let mut taken = Taken::nothing(gate.body_bytes.as_ref());
     let Admitted { route, sender, body } = admit(gate, parts, body, &mut taken).await?;
@@ -162,11 +163,21 @@ async fn call(
         trace_header: trace_header(parts),
     };
     let front_door = &gate.inner.front_door;
-    let output = front_door
-        .enter(front_door.call_from(caller), route.service.id, route.operation.name, input)
+    let answer = front_door
+        .open(front_door.call_from(caller), route.service.id, route.operation.name, input)
         .await
         .map_err(failed)?;
-    Ok(wire::encode_output(&route, &output, request_id))
+    let (head, events) = match answer {
+        Answer::Whole(output) => return Ok(wire::encode_output(&route, &output, request_id).map(Body::from)),
+        Answer::Stream { head, events } => (head, events),
+    };
+    let no_stream =
+        || ApiError::internal(format_args!("{} is modelled without events", route.operation.name));
+    let encoder = EventEncoder::of(&route).ok_or_else(|| failed(no_stream()))?;
+    let mut ready = Pieces::new();
+    encoder.initial_response(&head, &mut ready);
+    let response = wire::encode_stream_head(&route, &head, request_id);
+    Ok(response.map(|()| Body::events(encoder, ready, events)))
 }
 
 /// The caller's trace header, unless it is none: longer, or no text.

@@ -5,12 +5,14 @@
 //! belongs to HTTP: limits and time-outs, CORS, the access log, and guards against web pages that try to reach a
 //! platform on the developer's own machine.
 //!
-//! Simplifying assumptions: no TLS (put a proxy before it), and a request's body is in memory while it is served.
+//! Simplifying assumptions: no TLS (put a proxy before it), and a request's body is in memory while it is served. An
+//! answer's may be a stream.
 //!
 //! **Invariant:** no service is named in this crate.
 //! **Invariant:** nothing but [`frontdoor::FrontDoor::enter`] is called on a client's behalf.
 
 mod admin;
+mod answer;
 mod auth;
 mod body;
 mod downloads;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use admin::{AdminAnswer, AdminRequest};
+pub use answer::{Body, BodyFault, Piece};
 pub use auth::AuthMode;
 pub use downloads::Downloads;
 

@@ -84,6 +84,10 @@ pub enum Location {
     Headers,
     /// It is the status code.
     StatusCode,
+    /// It is the payload of its event, in a stream of events.
+    EventPayload,
+    /// In a header of its event, in a stream of events.
+    EventHeader,
 }
 
 /// What makes a structure an error.

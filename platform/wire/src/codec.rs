@@ -4,6 +4,7 @@
 
 mod cbor;
 mod errors;
+pub(crate) mod events;
 mod json;
 mod query;
 mod rest;

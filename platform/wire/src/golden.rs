@@ -14,10 +14,13 @@ use http::Response;
 use http::request::Parts;
 use model::{Catalog, Kind, ServiceModel, Shape};
 
-use crate::{Doc, ErrorForm, check_output, decode, encode_error, encode_output, route, validate};
+use crate::{
+    Doc, ErrorForm, EventEncoder, Pieces, Route, check_event, check_output, decode, encode_error,
+    encode_output, encode_stream_head, route, validate,
+};
 
 /// The given sections; the others are computed.
-const GIVEN: [&str; 4] = ["signing name", "request", "output", "error"];
+const GIVEN: [&str; 6] = ["signing name", "request", "output", "error", "events", "failure"];
 
 #[test]
 fn every_golden_file_is_met() {
@@ -83,13 +86,55 @@ fn make(text: &str) -> String {
             None => Doc::empty(),
         };
         assert_eq!(check_output(route.operation, &doc), Ok(()));
-        put("answer", &show_response(&encode_output(&route, &doc, &id)));
+        match EventEncoder::of(&route) {
+            None => put("answer", &show_response(&encode_output(&route, &doc, &id))),
+            Some(encoder) => {
+                let head = encode_stream_head(&route, &doc, &id);
+                put("answer", &show_response(&head.map(|()| Bytes::new())));
+                let (events, failure) = (section("events").unwrap(), section("failure"));
+                put("events", events);
+                failure.inspect(|failure| put("failure", failure));
+                put("messages", &stream(&route, encoder, &doc, events, failure.map(read_error).as_ref()));
+            }
+        }
     }
     if let Some(error) = section("error") {
         put("error", error);
         put("error answer", &refuse(&route.error_form(), &read_error(error)));
     }
     out
+}
+
+/// The messages of a streamed answer, each in hex: prelude, headers and payload, checksum.
+fn stream(
+    route: &Route,
+    encoder: EventEncoder,
+    head: &Doc,
+    events: &str,
+    failure: Option<&ApiError>,
+) -> String {
+    let shapes = route.operation.output_shape().unwrap().members.iter();
+    let union = shapes.map(|member| route.service.shape(member.shape)).find(|shape| shape.event_stream);
+    let mut pieces = Pieces::new();
+    encoder.initial_response(head, &mut pieces);
+    for line in events.lines() {
+        let event = read_output(route.service, union.unwrap(), &serde_json::from_str(line).unwrap());
+        assert_eq!(check_event(route.operation, &event), Ok(()));
+        encoder.event(event, &mut pieces);
+    }
+    failure.inspect(|failure| encoder.failure(failure, &mut pieces));
+    let mut out = String::new();
+    for piece in pieces {
+        let length = piece.len();
+        let shown = |bytes: &[u8]| bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let readable: String = piece[12..length - 4]
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
+            .collect();
+        let (prelude, crc) = (shown(&piece[..12]), shown(&piece[length - 4..]));
+        writeln!(out, "{prelude} {readable} {crc}").unwrap();
+    }
+    out.trim_end().to_owned()
 }
 
 fn read_request(text: &'static str) -> (Parts, Bytes) {

@@ -16,9 +16,10 @@ mod speed;
 mod text;
 pub mod validate;
 
+pub use codec::events::{EventEncoder, Pieces, encode_stream_head};
 pub use codec::{decode, encode_error, encode_output};
 pub use doc::{Blob, Doc, DocError, Time};
 pub use error_form::ErrorForm;
 pub use model::Protocol;
 pub use route::{Route, WireError, route};
-pub use validate::{check_output, validate};
+pub use validate::{check_event, check_output, validate};

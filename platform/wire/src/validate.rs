@@ -345,6 +345,21 @@ pub fn check_output(operation: &Operation, output: &Doc) -> Result<(), String> {
     }
 }
 
+/// The same for one event of a streamed answer: a map of one entry, the event's name.
+///
+/// # Errors
+/// What is wrong and where.
+pub fn check_event(operation: &Operation, event: &Doc) -> Result<(), String> {
+    let service = operation.service();
+    let member = operation
+        .output_shape()
+        .and_then(|shape| shape.members.iter().find(|member| service.shape(member.shape).event_stream));
+    match member {
+        Some(member) => check(service, service.shape(member.shape), event, member.name),
+        None => Err(format!("{} answers with no stream of events", operation.name)),
+    }
+}
+
 fn check(service: &'static ServiceModel, shape: &Shape, value: &Doc, path: &str) -> Result<(), String> {
     if !has_type(shape, value) {
         return Err(format!("{path} is {}, the model says {:?} ({})", value.kind(), shape.kind, shape.name));

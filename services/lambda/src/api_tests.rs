@@ -16,8 +16,8 @@ use zip::write::SimpleFileOptions;
 
 use super::*;
 use crate::function::{Architecture, FunctionConfig};
-use crate::invoke::{Invocation, Outcome};
-use crate::invoker::{Invoker, Invoking};
+use crate::invoke::{Invocation, Outcome, Streaming};
+use crate::invoker::{Invoker, Invoking, Opening};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/lambda";
 
@@ -50,6 +50,10 @@ impl Invoker for StandIn {
                 max_memory_mib: 1,
             })
         })
+    }
+
+    fn invoke_streaming(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Opening<'_> {
+        Box::pin(async move { self.invoke(function, invocation).await.map(Streaming::whole) })
     }
 
     fn retire(&self, arn: &str, before_generation: u64) {

@@ -7,15 +7,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::function::FunctionConfig;
-use crate::invoke::{Invocation, InvokeError, Outcome};
+use crate::invoke::{Invocation, InvokeError, Outcome, Streaming};
 
 /// What an invoke gives back, later.
 pub type Invoking<'a> = Pin<Box<dyn Future<Output = Result<Outcome, InvokeError>> + Send + 'a>>;
+
+/// What a streaming invoke gives back, when the answer begins.
+pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Streaming, InvokeError>> + Send + 'a>>;
 
 /// Runs functions.
 pub trait Invoker: Send + Sync {
     /// Runs `function` once with an environment of exactly its generation.
     fn invoke(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Invoking<'_>;
+
+    /// The same, giving the answer while the function makes it: see [`Streaming`]. Whatever kind of answer the function
+    /// gives, this takes it. Once begun the function runs to its end, also if this future is dropped.
+    fn invoke_streaming(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Opening<'_>;
 
     /// Lets go of every environment of the version with this key ([`FunctionConfig::key`]) that is older than `before_generation`. Returns at once.
     fn retire(&self, key: &str, before_generation: u64);

@@ -187,6 +187,8 @@ fn members(facts: &ShapeFacts, ids: &Ids) -> Result<Vec<Member>, String> {
 
 fn member(name: &str, facts: &MemberFacts, required: bool, ids: &Ids) -> Result<Member, String> {
     let location = match facts.location.as_deref() {
+        None if facts.event_payload => Location::EventPayload,
+        None if facts.event_header => Location::EventHeader,
         None => Location::Body,
         Some("uri") => Location::Uri,
         Some("querystring") => Location::Query,

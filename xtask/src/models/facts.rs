@@ -219,6 +219,10 @@ pub(super) struct MemberFacts {
     pub(super) host_label: bool,
     #[serde(default)]
     pub(super) idempotency_token: bool,
+    #[serde(default, rename = "eventpayload")]
+    pub(super) event_payload: bool,
+    #[serde(default, rename = "eventheader")]
+    pub(super) event_header: bool,
     pub(super) timestamp_format: Option<String>,
     pub(super) xml_namespace: Option<Namespace>,
 }

@@ -117,6 +117,16 @@ impl House {
         kind: SourceKind,
         change: impl FnOnce(&mut GatewayConfig),
     ) -> House {
+        House::serving(Service::new("sqs", Arc::new(())).build(), auth, kind, change).await
+    }
+
+    /// The same with a further service.
+    pub(crate) async fn serving(
+        service: Service,
+        auth: AuthMode,
+        kind: SourceKind,
+        change: impl FnOnce(&mut GatewayConfig),
+    ) -> House {
         let clock = Clock::frozen(NOW);
         let front_door = FrontDoor::builder(clock.clone())
             .add(
@@ -127,6 +137,7 @@ impl House {
             )
             .add(Service::new("sts", Arc::new(())).on("GetCallerIdentity", get_caller_identity).build())
             .add(Service::new("logs", Arc::new(())).on("CreateLogGroup", create_log_group).build())
+            .add(service)
             .build();
         let mut config = GatewayConfig::new(auth, Region::default(), clock.clone());
         config.max_body_bytes = 2000;
@@ -182,6 +193,10 @@ impl Ask {
     pub(crate) fn invoke(name: &str, body: &[u8]) -> Ask {
         let target = format!("/2015-03-31/functions/{name}/invocations");
         Ask { body: body.to_vec(), signer: Some(Signer::new("lambda")), ..Ask::new("POST", &target) }
+    }
+
+    pub(crate) fn to(self, target: &str) -> Ask {
+        Ask { target: target.to_owned(), ..self }
     }
 
     /// A query protocol's request, signed.
@@ -273,6 +288,16 @@ impl Client {
     /// The answer to HEAD.
     pub(crate) async fn answer_without_body(&mut self) -> Answer {
         tokio::time::timeout(PATIENCE, self.read_answer(false)).await.unwrap()
+    }
+
+    /// Everything up to and with `end`, which must come.
+    pub(crate) async fn read_until(&mut self, end: &[u8]) -> Vec<u8> {
+        let mut seen = Vec::new();
+        while !seen.ends_with(end) {
+            let byte = tokio::time::timeout(PATIENCE, self.stream.read_u8()).await;
+            seen.push(byte.unwrap().unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(&seen))));
+        }
+        seen
     }
 
     /// Whether the server has ended the connection.

@@ -9,3 +9,4 @@ mod guards;
 mod house;
 mod protocol;
 mod sign;
+mod stream;

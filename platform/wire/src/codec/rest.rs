@@ -1,7 +1,7 @@
 //! HTTP bindings of the REST protocols: members in the path, the query string, headers, the status code, the body.
 //!
-//! What is in the body is JSON's or XML's business. Event streams are not supported: an operation that needs one gets
-//! a clear error. Rules: <https://smithy.io/2.0/spec/http-bindings.html>.
+//! What is in the body is JSON's or XML's business. A stream of events as an answer is `events`'s; as an input it is
+//! not supported: an operation that needs one gets a clear error. Rules: <https://smithy.io/2.0/spec/http-bindings.html>.
 
 use std::borrow::Cow;
 
@@ -40,7 +40,9 @@ pub(super) fn decode(
     let mut bound = Bound { route, shape, parts, query: None };
     for member in &shape.members {
         let value = match member.location {
-            Location::Body | Location::StatusCode => continue,
+            Location::Body | Location::StatusCode | Location::EventPayload | Location::EventHeader => {
+                continue;
+            }
             Location::Uri => bound.label(member)?,
             Location::Query => bound.query(member)?,
             Location::Header => bound.header(member)?,
@@ -204,7 +206,11 @@ pub(super) fn encode(route: &Route, output: &Doc) -> Response<Bytes> {
                     put_header(&mut response, &name, value.as_str().unwrap_or_default());
                 }
             }
-            Location::Body | Location::Uri | Location::Query => {}
+            Location::Body
+            | Location::Uri
+            | Location::Query
+            | Location::EventPayload
+            | Location::EventHeader => {}
         }
     }
     response

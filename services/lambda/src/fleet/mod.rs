@@ -48,8 +48,8 @@ use self::environment::{Change, Parts, Starting};
 use self::pool::{Pool, PoolLimits};
 use crate::function::FunctionConfig;
 use crate::invoke::trace::{Sampler, Trace};
-use crate::invoke::{self, Invocation, InvokeError, Outcome};
-use crate::invoker::{Invoker, Invoking};
+use crate::invoke::{self, Invocation, InvokeError, Outcome, Streaming};
+use crate::invoker::{Invoker, Invoking, Opening};
 
 /// Serves the platform's API into a box, on a listener that is bound inside it.
 pub trait BoxGateway: Send + Sync {
@@ -218,6 +218,10 @@ impl Fleet {
 impl Invoker for Fleet {
     fn invoke(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Invoking<'_> {
         Box::pin(Fleet::invoke(self, function, invocation))
+    }
+
+    fn invoke_streaming(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Opening<'_> {
+        Box::pin(async move { Fleet::invoke(self, function, invocation).await.map(Streaming::whole) })
     }
 
     fn retire(&self, key: &str, before_generation: u64) {

@@ -10,6 +10,7 @@ mod report;
 #[cfg(test)]
 mod report_tests;
 mod run;
+mod streaming;
 pub(crate) mod trace;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 pub(crate) use run::run;
+pub use streaming::Streaming;
 
 /// One event for a function.
 #[derive(Clone, Debug)]
