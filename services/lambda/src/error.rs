@@ -37,6 +37,15 @@ pub enum LambdaError {
          the latest Revision Id"
     )]
     Precondition,
+    /// `PreconditionFailedException`, 412: the policy's revision id is an older one.
+    #[error(
+        "The Revision Id provided does not match the latest Revision Id. Call the GetPolicy API to retrieve the latest \
+         Revision Id"
+    )]
+    PolicyPrecondition,
+    /// `PolicyLengthExceededException`, 400: the policy would have this many bytes.
+    #[error("The final policy size ({0}) is bigger than the limit ({limit}).", limit = crate::policy::MAX_POLICY_BYTES)]
+    PolicyLength(usize),
     /// `CodeStorageExceededException`, 400.
     #[error("Code storage limit exceeded.")]
     CodeStorage,
@@ -98,7 +107,10 @@ impl From<LambdaError> for ApiError {
             LambdaError::Validation(_) => ("ValidationException", 400),
             LambdaError::InvalidContent(_) => ("InvalidRequestContentException", 400),
             LambdaError::TooLarge(_) => ("RequestEntityTooLargeException", 413),
-            LambdaError::Precondition => ("PreconditionFailedException", 412),
+            LambdaError::PolicyLength(_) => ("PolicyLengthExceededException", 400),
+            LambdaError::Precondition | LambdaError::PolicyPrecondition => {
+                ("PreconditionFailedException", 412)
+            }
             LambdaError::CodeStorage => ("CodeStorageExceededException", 400),
             LambdaError::AccessDenied(_) => ("AccessDeniedException", 403),
             LambdaError::Unsupported { .. } => ("UnsupportedParameterException", 400),

@@ -9,6 +9,7 @@
 //! | `settings` | which values settings may have |
 //! | `functions`, `record`, `keys` | functions in the store |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
+//! | `policy` | resource policies: their grammar, and what they permit |
 //! | `package` | from a zip to a directory that a box can mount |
 //! | `lambda` | what the operations share; from a name to a snapshot |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
@@ -35,6 +36,7 @@ mod lambda;
 mod name;
 mod operations;
 mod package;
+mod policy;
 mod record;
 pub mod runtime_api;
 mod settings;
