@@ -371,7 +371,6 @@ async fn creations_that_are_refused_say_why_and_leave_no_function() {
         ),
         (json!({ "Code": { "ImageUri": "image" } }), "UnsupportedParameterException", "ImageUri"),
         (json!({ "PackageType": "Image" }), "UnsupportedParameterException", "PackageType=Image"),
-        (json!({ "Publish": true }), "UnsupportedParameterException", "Publish=true"),
         (json!({ "TracingConfig": { "Mode": "Active" } }), "UnsupportedParameterException", "TracingConfig"),
         (
             json!({ "SnapStart": { "ApplyOn": "PublishedVersions" } }),

@@ -3,8 +3,8 @@
 //! A change and its new generation are one commit, so who reads a function after the commit has both or neither.
 //! It knows neither requests nor zips nor boxes; it takes what was checked before.
 //!
-//! **Invariant:** for every function there is exactly one row that says which package it uses, and `usage` is the sum
-//! of the functions.
+//! **Invariant:** for every version, `$LATEST` included, there is exactly one row that says which package it uses, and
+//! `usage` counts the functions and the code of all versions.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use crate::keys::{self, Space, V1};
 use crate::name::Target;
 use crate::package::Digest;
 use crate::record::{CodeRecord, FunctionRecord, Settings, Usage};
+use crate::versions::{Published, publish_in, remove_all_in};
 
 /// The tags of a function.
 pub(crate) type Tags = BTreeMap<String, String>;
@@ -26,6 +27,32 @@ pub(crate) const MAX_TAGS: usize = 50;
 
 /// What a transaction comes to: the caller's error rolls it back.
 pub(crate) type Outcome<T> = Result<Result<T, LambdaError>, TxError>;
+
+/// What a function is created with.
+#[derive(Clone, Debug)]
+pub(crate) struct Creation {
+    pub(crate) settings: Settings,
+    pub(crate) code: CodeRecord,
+    pub(crate) tags: Tags,
+    /// Whether the first version is published with it.
+    pub(crate) publish: bool,
+}
+
+/// What a write comes to.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    /// `$LATEST`.
+    pub(crate) latest: FunctionRecord,
+    /// The version that was published with it, when one was asked for.
+    pub(crate) published: Option<Published>,
+}
+
+/// A function that is gone: all its versions, for who keeps something of them.
+#[derive(Debug)]
+pub(crate) struct Deleted {
+    pub(crate) latest: FunctionRecord,
+    pub(crate) versions: Vec<(u64, FunctionRecord)>,
+}
 
 /// One page of a listing.
 #[derive(Debug)]
@@ -53,13 +80,8 @@ impl Functions {
     ///
     /// # Errors
     /// `ResourceConflictException` when the name is taken; `CodeStorageExceededException`.
-    pub(crate) async fn create(
-        &self,
-        target: &Target,
-        settings: Settings,
-        code: CodeRecord,
-        tags: Tags,
-    ) -> Result<FunctionRecord, LambdaError> {
+    pub(crate) async fn create(&self, target: &Target, creation: Creation) -> Result<Written, LambdaError> {
+        let Creation { settings, code, tags, publish } = creation;
         let (space, name) = (space_of(target), target.name.clone());
         let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
         self.run(move |tx| {
@@ -71,9 +93,6 @@ impl Functions {
             usage.functions += 1;
             usage.code_bytes += code.size_bytes;
             usage.last_generation += 1;
-            if usage.code_bytes > max_code_bytes {
-                return Ok(Err(LambdaError::CodeStorage));
-            }
             let record = FunctionRecord {
                 settings: settings.clone(),
                 code,
@@ -81,13 +100,21 @@ impl Functions {
                 revision_id: mark.revision_id.clone(),
                 modified_at: mark.at,
             };
+            let published = if publish {
+                Some(publish_in(tx, &space, &name, &record, &mut usage, &mark, &None)?)
+            } else {
+                None
+            };
+            if usage.code_bytes > max_code_bytes {
+                return Ok(Err(LambdaError::CodeStorage));
+            }
             tx.put(key.build(), value::encode(V1, &record))?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
             tx.put(space.package_user(&code.digest, &name).build(), value::encode(V1, &()))?;
             for (tag_key, tag) in &tags {
                 tx.put(space.tag(&name, tag_key).build(), value::encode(V1, tag))?;
             }
-            Ok(Ok(record))
+            Ok(Ok(Written { latest: record, published }))
         })
         .await
     }
@@ -120,6 +147,20 @@ impl Functions {
         revision_id: Option<String>,
         change: impl Fn(&mut FunctionRecord) -> Result<(), LambdaError> + Send + 'static,
     ) -> Result<FunctionRecord, LambdaError> {
+        Ok(self.change_and_publish(target, revision_id, false, change).await?.latest)
+    }
+
+    /// As [`Functions::change`], and publishes what comes of it in the same transaction, if `publish`.
+    ///
+    /// # Errors
+    /// As [`Functions::change`].
+    pub(crate) async fn change_and_publish(
+        &self,
+        target: &Target,
+        revision_id: Option<String>,
+        publish: bool,
+        change: impl Fn(&mut FunctionRecord) -> Result<(), LambdaError> + Send + 'static,
+    ) -> Result<Written, LambdaError> {
         let (space, target) = (space_of(target), target.clone());
         let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
         self.run(move |tx| {
@@ -137,9 +178,6 @@ impl Functions {
             usage.last_generation += 1;
             usage.code_bytes = usage.code_bytes.saturating_sub(before.size_bytes) + record.code.size_bytes;
             if record.code != before {
-                if usage.code_bytes > max_code_bytes {
-                    return Ok(Err(LambdaError::CodeStorage));
-                }
                 tx.delete(&space.package_user(&before.digest, &target.name))?;
                 tx.put(
                     space.package_user(&record.code.digest, &target.name).build(),
@@ -149,18 +187,27 @@ impl Functions {
             record.generation = usage.last_generation;
             record.revision_id.clone_from(&mark.revision_id);
             record.modified_at = mark.at;
+            let published = if publish {
+                Some(publish_in(tx, &space, &target.name, &record, &mut usage, &mark, &None)?)
+            } else {
+                None
+            };
+            let grew = record.code != before || published.as_ref().is_some_and(|version| version.is_new);
+            if grew && usage.code_bytes > max_code_bytes {
+                return Ok(Err(LambdaError::CodeStorage));
+            }
             tx.put(key.build(), value::encode(V1, &record))?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
-            Ok(Ok(record))
+            Ok(Ok(Written { latest: record, published }))
         })
         .await
     }
 
-    /// Deletes a function, its tags and its aspects. Its logs are not touched.
+    /// Deletes a function with its versions, aliases, tags and aspects. Its logs are not touched.
     ///
     /// # Errors
     /// `ResourceNotFoundException`.
-    pub(crate) async fn delete(&self, target: &Target) -> Result<FunctionRecord, LambdaError> {
+    pub(crate) async fn delete(&self, target: &Target) -> Result<Deleted, LambdaError> {
         let (space, target) = (space_of(target), target.clone());
         self.run(move |tx| {
             let key = space.function(&target.name);
@@ -168,7 +215,10 @@ impl Functions {
             let record: FunctionRecord = value::decode(V1, &row)?;
             let mut usage = read_usage(tx, &space)?;
             usage.functions = usage.functions.saturating_sub(1);
-            usage.code_bytes = usage.code_bytes.saturating_sub(record.code.size_bytes);
+            let versions = remove_all_in(tx, &space, &target.name)?;
+            let all = versions.iter().map(|(_, version)| version).chain([&record]);
+            let bytes: u64 = all.map(|version| version.code.size_bytes).sum();
+            usage.code_bytes = usage.code_bytes.saturating_sub(bytes);
             // A function of the same name that is created later must not reuse a generation of this one.
             usage.last_generation += 1;
             tx.delete(&key)?;
@@ -177,8 +227,10 @@ impl Functions {
             tx.clear_range(&tags.from, &tags.to)?;
             let aspects = space.aspects(&target.name).range();
             tx.clear_range(&aspects.from, &aspects.to)?;
+            let aliases = space.aliases(&target.name).range();
+            tx.clear_range(&aliases.from, &aliases.to)?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
-            Ok(Ok(record))
+            Ok(Ok(Deleted { latest: record, versions }))
         })
         .await
     }
@@ -284,15 +336,22 @@ impl Functions {
     }
 
     /// Made outside the closure, which may run twice and must do the same both times.
-    fn mark(&self) -> Mark {
-        Mark { revision_id: uuid::Uuid::new_v4().to_string(), at: self.clock.now() }
+    pub(crate) fn mark(&self) -> Mark {
+        let fresh = || uuid::Uuid::new_v4().to_string();
+        Mark { revision_id: fresh(), version_revision_id: fresh(), at: self.clock.now() }
+    }
+
+    pub(crate) fn max_code_bytes(&self) -> u64 {
+        self.max_code_bytes
     }
 }
 
 /// What every change leaves on the record.
-struct Mark {
-    revision_id: String,
-    at: Timestamp,
+pub(crate) struct Mark {
+    pub(crate) revision_id: String,
+    /// That of a version which is published with it.
+    pub(crate) version_revision_id: String,
+    pub(crate) at: Timestamp,
 }
 
 /// `PreconditionFailedException` unless the revision id is the current one, or none was given.
@@ -312,7 +371,7 @@ pub(crate) fn space_of(target: &Target) -> Space {
     Space::new(target.account, &target.region)
 }
 
-fn read_usage(tx: &dyn Tx, space: &Space) -> Result<Usage, TxError> {
+pub(crate) fn read_usage(tx: &dyn Tx, space: &Space) -> Result<Usage, TxError> {
     match tx.get(&space.usage())? {
         Some(row) => Ok(value::decode(V1, &row)?),
         None => Ok(Usage::default()),

@@ -26,9 +26,17 @@ fn code(content: &str, size_bytes: u64) -> CodeRecord {
 }
 
 async fn create(functions: &Functions, name: &str) -> Result<FunctionRecord, LambdaError> {
-    functions
-        .create(&target(name), Settings::defaults(Architecture::X86_64), code("one", 100), Tags::new())
-        .await
+    create_with(functions, name, Settings::defaults(Architecture::X86_64), Tags::new()).await
+}
+
+async fn create_with(
+    functions: &Functions,
+    name: &str,
+    settings: Settings,
+    tags: Tags,
+) -> Result<FunctionRecord, LambdaError> {
+    let creation = Creation { settings, code: code("one", 100), tags, publish: false };
+    Ok(functions.create(&target(name), creation).await?.latest)
 }
 
 fn tags(keys: impl IntoIterator<Item = String>) -> Tags {
@@ -176,7 +184,7 @@ async fn the_largest_function_fits_the_store() {
     settings.role = "r".repeat(10_000);
     let tags =
         (0..50).map(|n| (format!("{n}{}", "\u{1F680}".repeat(126)), "\u{1F680}".repeat(256))).collect();
-    let created = functions.create(&target("big"), settings, code("one", 1), tags).await.unwrap();
+    let created = create_with(&functions, "big", settings, tags).await.unwrap();
     assert_eq!(functions.get(&target("big")).unwrap(), created);
     assert_eq!(functions.tags(&target("big")).unwrap().len(), 50);
 }

@@ -3,10 +3,14 @@
 //! | key after `lambda` | value | what it is |
 //! | --- | --- | --- |
 //! | account, region, `fn`, name | [`FunctionRecord`](crate::record::FunctionRecord), version 1 | a function |
+//! | account, region, `ver`, name, number | [`FunctionRecord`](crate::record::FunctionRecord), version 1 | a published version |
+//! | account, region, `last`, name | [`LastVersion`](crate::record::LastVersion), version 1 | the last number given out; stays when the function goes |
+//! | account, region, `alias`, name, alias | [`AliasRecord`](crate::aliases::AliasRecord), version 1 | an alias |
 //! | account, region, `tag`, name, tag key | text, version 1 | one tag of a function |
 //! | account, region, `of`, name, kind, qualifier | an [`Aspect`](crate::aspects::Aspect), version 1 | what belongs to a function, a version or an alias |
 //! | account, region, `usage` | [`Usage`](crate::record::Usage), version 1 | counts, and the last generation |
 //! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code is this package |
+//! | `package`, SHA-256, account, region, name, number | nothing, version 1 | this version's code is this package |
 //!
 //! Tags have rows of their own, because 50 of them can be larger than a value may be. The last row turns the
 //! relation round, so that an unreferenced package is found without reading every function; it is written and
@@ -44,6 +48,28 @@ impl Space {
         self.functions().str(name)
     }
 
+    /// All published versions of a function, by number.
+    pub(crate) fn versions(&self, name: &str) -> Key {
+        self.key().str("ver").str(name)
+    }
+
+    pub(crate) fn version(&self, name: &str, number: u64) -> Key {
+        self.versions(name).u64(number)
+    }
+
+    pub(crate) fn last_version(&self, name: &str) -> Key {
+        self.key().str("last").str(name)
+    }
+
+    /// All aliases of a function, by name.
+    pub(crate) fn aliases(&self, name: &str) -> Key {
+        self.key().str("alias").str(name)
+    }
+
+    pub(crate) fn alias(&self, name: &str, alias: &str) -> Key {
+        self.aliases(name).str(alias)
+    }
+
     pub(crate) fn tags(&self, name: &str) -> Key {
         self.key().str("tag").str(name)
     }
@@ -73,6 +99,10 @@ impl Space {
 
     pub(crate) fn package_user(&self, digest: &Digest, name: &str) -> Key {
         package_users(digest).str(self.account.to_string()).str(self.region.as_str()).str(name)
+    }
+
+    pub(crate) fn package_user_version(&self, digest: &Digest, name: &str, number: u64) -> Key {
+        self.package_user(digest, name).u64(number)
     }
 }
 
@@ -104,6 +134,20 @@ pub(crate) fn qualifier_of(key: &[u8]) -> Option<String> {
     reader.str().ok()
 }
 
+/// The number at the end of a [`Space::version`] key.
+pub(crate) fn version_number_of(key: &[u8]) -> Option<u64> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..5 {
+        reader.str().ok()?;
+    }
+    reader.u64().ok()
+}
+
+/// The alias at the end of a [`Space::alias`] key, which is made as a [`Space::tag`] key is.
+pub(crate) fn alias_name_of(key: &[u8]) -> Option<String> {
+    tag_key_of(key)
+}
+
 /// The name at the end of a [`Space::function`] key.
 pub(crate) fn function_name_of(key: &[u8]) -> Option<String> {
     let mut reader = KeyReader::new(key);
@@ -130,8 +174,11 @@ mod tests {
         let space = Space::new(AccountId::DEFAULT, &Region::default());
         assert_eq!(tag_key_of(&space.tag("hello", "team:name")).unwrap(), "team:name");
         assert_eq!(qualifier_of(&space.aspect("hello", "url", "live")).unwrap(), "live");
+        assert_eq!(version_number_of(&space.version("hello", 7)).unwrap(), 7);
+        assert_eq!(alias_name_of(&space.alias("hello", "live")).unwrap(), "live");
         let digest = Digest::of(b"zip");
         assert_eq!(digest_of(&space.package_user(&digest, "hello")).unwrap(), digest);
+        assert_eq!(digest_of(&space.package_user_version(&digest, "hello", 7)).unwrap(), digest);
     }
 
     #[test]

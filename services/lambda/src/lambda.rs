@@ -1,29 +1,23 @@
-//! The service's state: what the operations share, and the way from a name to what is run.
-//!
-//! The configurations kept here are a cache, and its key is the truth itself: each invoke reads the function's row
-//! from the store, and takes the snapshot that was made from equal bytes, or makes one. There is nothing to
-//! invalidate, so no invoke can see an older function than the store has.
+//! The service's state: what the operations share, and the sweep of packages that nobody uses.
+//! `resolve` is the way from a name to what is run.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use base::Clock;
-use bytes::Bytes;
 use store::{BlobId, BlobStore, Store};
 
 use crate::error::LambdaError;
-use crate::function::FunctionConfig;
-use crate::functions::{Functions, decode};
+use crate::functions::Functions;
 use crate::invoker::Invoker;
-use crate::name::Target;
 use crate::package::{Digest, PackageError, Packages};
-use crate::record::FunctionRecord;
+use crate::resolve::{Draws, Snapshot};
 use crate::settings::RuntimeCheck;
 
 /// More snapshots than this are not kept; the cache then starts anew.
-const MAX_SNAPSHOTS: usize = 10_000;
+pub(crate) const MAX_SNAPSHOTS: usize = 10_000;
 /// How often unused packages are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(10 * 60);
 
@@ -76,12 +70,10 @@ pub struct Lambda {
     pub(crate) runtimes: RuntimeCheck,
     pub(crate) limits: AccountLimits,
     pub(crate) code_url: Option<CodeUrl>,
-    snapshots: RwLock<HashMap<String, Snapshot>>,
-}
-
-struct Snapshot {
-    row: Bytes,
-    function: Arc<FunctionConfig>,
+    /// The draws of weighted aliases.
+    pub(crate) draws: Draws,
+    /// A cache: see `resolve`.
+    pub(crate) snapshots: RwLock<HashMap<String, Snapshot>>,
 }
 
 impl Lambda {
@@ -99,39 +91,9 @@ impl Lambda {
             runtimes: deps.runtimes,
             limits: deps.limits,
             code_url: deps.code_url,
+            draws: Draws::random(),
             snapshots: RwLock::default(),
         }))
-    }
-
-    /// The function as the store has it now, its package on disk.
-    ///
-    /// # Errors
-    /// `ResourceNotFoundException`.
-    pub(crate) async fn resolve(&self, target: &Target) -> Result<Arc<FunctionConfig>, LambdaError> {
-        let row = self.functions.row(target)?;
-        let arn = target.arn();
-        if let Some(known) = self.known(&arn, &row) {
-            return Ok(known);
-        }
-        let record: FunctionRecord = decode(&row)?;
-        let unpacked_dir = self.packages.ensure(&record.code.digest).await?;
-        let function = Arc::new(record.snapshot(target.account, &target.region, &target.name, unpacked_dir));
-        let mut snapshots = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);
-        if snapshots.len() >= MAX_SNAPSHOTS {
-            snapshots.clear();
-        }
-        snapshots.insert(arn, Snapshot { row, function: Arc::clone(&function) });
-        Ok(function)
-    }
-
-    fn known(&self, arn: &str, row: &Bytes) -> Option<Arc<FunctionConfig>> {
-        let snapshots = self.snapshots.read().unwrap_or_else(PoisonError::into_inner);
-        snapshots.get(arn).filter(|known| known.row == *row).map(|known| Arc::clone(&known.function))
-    }
-
-    /// Frees the snapshot of a function that is deleted.
-    pub(crate) fn forget(&self, target: &Target) {
-        self.snapshots.write().unwrap_or_else(PoisonError::into_inner).remove(&target.arn());
     }
 
     /// The zips that functions use: what a sweep of the blob store must keep.

@@ -8,13 +8,15 @@
 //! | `operations` | one file for each group of operations: check, call the domain, shape the answer |
 //! | `settings` | which values settings may have |
 //! | `functions`, `record`, `keys` | functions in the store |
+//! | `version`, `versions`, `aliases` | published versions, and the names that lead to them |
+//! | `resolve` | from a name to a snapshot |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
 //! | `policy` | resource policies: their grammar, and what they permit |
 //! | `package` | from a zip to a directory that a box can mount |
-//! | `lambda` | what the operations share; from a name to a snapshot |
+//! | `lambda` | what the operations share |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
 //!
-//! It is not: asynchronous invokes, versions, aliases, layers, event source mappings, URLs. Those answer with a
+//! It is not: asynchronous invokes, layers, event source mappings, URLs. Those answer with a
 //! clear "not supported" error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/welcome.html>.
@@ -22,6 +24,7 @@
 //! **Invariant:** truth is in the store. What is in memory (the cache of snapshots) is compared with it at each use.
 //! **Invariant:** a change of a function is one transaction, and has a generation of its own.
 
+mod aliases;
 #[cfg(test)]
 mod api_tests;
 mod aspects;
@@ -38,8 +41,11 @@ mod operations;
 mod package;
 mod policy;
 mod record;
+mod resolve;
 pub mod runtime_api;
 mod settings;
+mod version;
+mod versions;
 
 use std::sync::Arc;
 
@@ -50,7 +56,9 @@ pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
 
-use operations::{create, invoke as run, read, tags, unsupported, update};
+use operations::{
+    aliases as alias, create, invoke as run, read, tags, unsupported, update, versions as version_operations,
+};
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
@@ -66,6 +74,13 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("UpdateFunctionConfiguration", update::update_function_configuration)
         .on("DeleteFunction", update::delete_function)
         .on("ListFunctions", read::list_functions)
+        .on("PublishVersion", version_operations::publish_version)
+        .on("ListVersionsByFunction", version_operations::list_versions_by_function)
+        .on("CreateAlias", alias::create_alias)
+        .on("GetAlias", alias::get_alias)
+        .on("UpdateAlias", alias::update_alias)
+        .on("DeleteAlias", alias::delete_alias)
+        .on("ListAliases", alias::list_aliases)
         .on("Invoke", run::invoke)
         .on("TagResource", tags::tag_resource)
         .on("UntagResource", tags::untag_resource)
@@ -89,8 +104,6 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .chain([
             ("CreateFunction", "Code", "`ZipFile` only"),
             ("CreateFunction", "PackageType", "`Zip` only"),
-            ("CreateFunction", "Publish", "`false` only"),
-            ("UpdateFunctionCode", "Publish", "`false` only"),
             ("UpdateFunctionCode", "S3Bucket", "refused; send `ZipFile`"),
             ("UpdateFunctionCode", "ImageUri", "refused; send `ZipFile`"),
             ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),

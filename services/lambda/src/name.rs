@@ -149,14 +149,6 @@ impl Target {
         }
     }
 
-    /// Refuses a qualifier other than `$LATEST`: there are no versions and aliases yet, so none can be found.
-    pub(crate) fn latest(&self) -> Result<(), LambdaError> {
-        match self.qualifier.as_deref() {
-            None | Some(LATEST) => Ok(()),
-            Some(_) => Err(self.not_found()),
-        }
-    }
-
     /// AWS's words for a function, version or alias that is not there.
     pub(crate) fn not_found(&self) -> LambdaError {
         LambdaError::NotFound(format!("Function not found: {}", self.qualified_arn()))
@@ -300,7 +292,6 @@ mod tests {
         };
         let arn = "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nope";
         assert_eq!(target(None).not_found().to_string(), arn);
-        assert_eq!(target(Some("3")).latest().unwrap_err().to_string(), format!("{arn}:3"));
-        assert!(target(Some("$LATEST")).latest().is_ok());
+        assert_eq!(target(Some("3")).not_found().to_string(), format!("{arn}:3"));
     }
 }

@@ -8,12 +8,15 @@ use std::path::PathBuf;
 
 use base::{AccountId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
+use store::value;
 
 use crate::function::{Architecture, CodeLocation, FunctionConfig, LogFormat, TracingMode};
-use crate::name::{LATEST, function_arn};
+use crate::keys::V1;
+use crate::name::function_arn;
 use crate::package::Digest;
+use crate::version::Version;
 
-/// The `$LATEST` version of a function. Its account, region and name are in its key.
+/// A version of a function: `$LATEST`, or a published one. Its account, region, name and number are in its key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FunctionRecord {
     pub(crate) settings: Settings,
@@ -75,24 +78,38 @@ pub(crate) struct Usage {
     pub(crate) code_bytes: u64,
 }
 
+/// The last version that was published under a name. It outlives the function: no number is given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LastVersion {
+    pub(crate) number: u64,
+    /// What `$LATEST` was then: [`FunctionRecord::content`].
+    pub(crate) content: Option<Digest>,
+}
+
 impl FunctionRecord {
+    /// A digest over settings and code: equal for two records that run and describe themselves alike.
+    pub(crate) fn content(&self) -> Digest {
+        Digest::of(&value::encode(V1, &(&self.settings, &self.code)))
+    }
+
     /// The snapshot to run, with the code at `unpacked_dir`.
     pub(crate) fn snapshot(
         &self,
         account: AccountId,
         region: &Region,
         name: &str,
+        version: Version,
         unpacked_dir: PathBuf,
     ) -> FunctionConfig {
         let settings = &self.settings;
-        let arn = function_arn(account, region, name);
+        let (arn, version) = (function_arn(account, region, name), version.to_string());
         FunctionConfig {
-            key: FunctionConfig::key_of(&arn, LATEST),
+            key: FunctionConfig::key_of(&arn, &version),
             arn,
             name: name.to_owned(),
             account,
             region: region.clone(),
-            version: LATEST.to_owned(),
+            version,
             generation: self.generation,
             runtime: Some(settings.runtime.clone()),
             handler: Some(settings.handler.clone()),

@@ -19,11 +19,12 @@ use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapSt
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::Architecture;
-use crate::functions::Tags;
+use crate::functions::{Creation, Tags};
 use crate::name::{LATEST, Target};
 use crate::operations::tags::check_tags;
 use crate::record::{CodeRecord, Settings};
 use crate::settings::{Changes, check_runtime};
+use crate::version::Version;
 
 const OPERATION: &str = "CreateFunction";
 
@@ -95,9 +96,15 @@ pub(crate) async fn create_function(
     .zip()?;
     let package = lambda.packages.add(zip).await?;
     let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
-    let record = lambda.functions.create(&target, settings, code, tags).await?;
-    tracing::info!(function = %target.arn(), generation = record.generation, "function created");
-    Ok(FunctionConfiguration::of(&target, &record, Shown::Creating))
+    let publish = request.publish == Some(true);
+    let written = lambda.functions.create(&target, Creation { settings, code, tags, publish }).await?;
+    tracing::info!(function = %target.arn(), generation = written.latest.generation, "function created");
+    // As AWS does: of a version that was published at once the number is shown, but the ARN stays unqualified.
+    let (version, record) = match &written.published {
+        Some(published) => (Version::Number(published.number), &published.record),
+        None => (Version::Latest, &written.latest),
+    };
+    Ok(FunctionConfiguration::of(&target, version, record, Shown::Creating))
 }
 
 /// The target without its qualifier: what is created is `$LATEST`.
@@ -119,9 +126,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
     };
     if request.package_type.as_deref() == Some("Image") {
         return unsupported("PackageType=Image", "functions come from .zip packages only");
-    }
-    if request.publish == Some(true) {
-        return unsupported("Publish=true", "there are no versions but $LATEST");
     }
     Wishes {
         vpc: request.vpc_config.as_ref(),

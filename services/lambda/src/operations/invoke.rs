@@ -60,8 +60,7 @@ pub(crate) async fn invoke(
     request: InvocationRequest,
 ) -> Result<InvocationResponse, LambdaError> {
     let target = target(&call, "InvokeFunction", &request.function_name, request.qualifier.as_deref())?;
-    target.latest()?;
-    let function = lambda.resolve(&target).await?;
+    let resolved = lambda.resolve(&target).await?;
     let payload = sound_payload(request.payload).await?;
     let client_context = request.client_context.as_deref().map(read_client_context).transpose()?;
     match request.invocation_type.as_deref() {
@@ -77,7 +76,7 @@ pub(crate) async fn invoke(
     }
     let invocation = Invocation {
         request_id: call.request_id().clone(),
-        invoked_arn: Arc::from(target.qualified_arn()),
+        invoked_arn: resolved.invoked_arn,
         payload,
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
@@ -86,7 +85,7 @@ pub(crate) async fn invoke(
         queue_age_ms: None,
         tenant_id: None,
     };
-    let outcome = lambda.invoker.invoke(function, invocation).await?;
+    let outcome = lambda.invoker.invoke(resolved.function, invocation).await?;
     Ok(InvocationResponse {
         status_code: 200,
         function_error: outcome.function_error,

@@ -1,5 +1,6 @@
 //! The operations, one file for each group. Thin: check, call the domain, shape the answer.
 
+pub(crate) mod aliases;
 pub(crate) mod code;
 pub(crate) mod create;
 pub(crate) mod invoke;
@@ -8,6 +9,7 @@ pub(crate) mod shapes;
 pub(crate) mod tags;
 pub(crate) mod unsupported;
 pub(crate) mod update;
+pub(crate) mod versions;
 
 use frontdoor::Call;
 

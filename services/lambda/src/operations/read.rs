@@ -20,8 +20,11 @@ use crate::Lambda;
 use crate::error::LambdaError;
 use crate::functions::Tags;
 use crate::keys::Space;
-use crate::name::{LATEST, Target};
+use crate::name::Target;
 use crate::package::MAX_UNPACKED_BYTES;
+use crate::record::FunctionRecord;
+use crate::version::Version;
+use crate::versions::VersionPage;
 
 /// A page of ListFunctions has this many functions at most, whatever `MaxItems` says.
 const MAX_PAGE: usize = 50;
@@ -59,11 +62,10 @@ pub(crate) async fn get_function(
     request: GetFunctionRequest,
 ) -> Result<GetFunctionResponse, LambdaError> {
     let target = target(&call, "GetFunction", &request.function_name, request.qualifier.as_deref())?;
-    target.latest()?;
-    let record = lambda.functions.get(&target)?;
+    let (version, record) = lambda.functions.version(&target)?;
     let location = lambda.code_url.as_ref().map(|url| url(&record.code.digest.hex()));
     Ok(GetFunctionResponse {
-        configuration: FunctionConfiguration::of(&target, &record, Shown::Settled),
+        configuration: FunctionConfiguration::of(&target, version, &record, Shown::Settled),
         code: FunctionCodeLocation { repository_type: "S3", location },
         tags: lambda.functions.tags(&target)?,
     })
@@ -77,13 +79,14 @@ pub(crate) async fn get_function_configuration(
 ) -> Result<FunctionConfiguration, LambdaError> {
     let target =
         target(&call, "GetFunctionConfiguration", &request.function_name, request.qualifier.as_deref())?;
-    target.latest()?;
-    Ok(FunctionConfiguration::of(&target, &lambda.functions.get(&target)?, Shown::Settled))
+    let (version, record) = lambda.functions.version(&target)?;
+    Ok(FunctionConfiguration::of(&target, version, &record, Shown::Settled))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct ListFunctionsRequest {
+    master_region: Option<String>,
     function_version: Option<String>,
     marker: Option<String>,
     max_items: Option<i64>,
@@ -103,30 +106,77 @@ pub(crate) async fn list_functions(
     call: Call,
     request: ListFunctionsRequest,
 ) -> Result<ListFunctionsResponse, LambdaError> {
-    let limit =
-        request.max_items.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    let after = request.marker.as_deref().filter(|marker| !marker.is_empty()).map(read_marker).transpose()?;
-    let page = lambda.functions.list(&Space::new(call.account(), call.region()), after.as_deref(), limit)?;
-    // All versions of a function are its $LATEST alone, shown then with its qualified ARN.
-    let qualifier = (request.function_version.as_deref() == Some("ALL")).then(|| LATEST.to_owned());
-    let functions = page.functions.iter().map(|(name, record)| {
+    let space = Space::new(call.account(), call.region());
+    let limit = page_size(request.max_items);
+    let after = read_marker(request.marker.as_deref())?;
+    let all = request.function_version.as_deref() == Some("ALL");
+    if request.master_region.is_some() && !all {
+        return Err(LambdaError::InvalidParameter(
+            "FunctionVersion must be set to ALL when MasterRegion is specified.".to_owned(),
+        ));
+    }
+    // No function here is a replica of another region's.
+    if request.master_region.is_some_and(|region| region != "ALL") {
+        return Ok(ListFunctionsResponse { next_marker: None, functions: Vec::new() });
+    }
+    let named = |name: &str, qualifier: Option<String>| {
         let (account, region) = (call.account(), call.region().clone());
-        let target = Target { account, region, name: name.clone(), qualifier: qualifier.clone() };
-        FunctionConfiguration::of(&target, record, Shown::Listed)
+        Target { account, region, name: name.to_owned(), qualifier }
+    };
+    if all {
+        let after = after.as_ref().map(|(name, version)| (name.as_str(), *version));
+        let page = lambda.functions.all_versions(&space, after, limit)?;
+        let next_marker = next_marker(&page);
+        let shown = |(name, version, record): &(String, Version, FunctionRecord)| {
+            let target = named(name, Some(version.to_string()));
+            FunctionConfiguration::of(&target, *version, record, Shown::Listed)
+        };
+        return Ok(ListFunctionsResponse {
+            next_marker,
+            functions: page.versions.iter().map(shown).collect(),
+        });
+    }
+    let page = lambda.functions.list(&space, after.as_ref().map(|(name, _)| name.as_str()), limit)?;
+    let functions = page.functions.iter().map(|(name, record)| {
+        FunctionConfiguration::of(&named(name, None), Version::Latest, record, Shown::Listed)
     });
     Ok(ListFunctionsResponse {
         functions: functions.collect(),
-        next_marker: page.next.map(|name| URL_SAFE_NO_PAD.encode(name)),
+        next_marker: page.next.map(|name| marker(&name, Version::Latest)),
     })
 }
 
-fn read_marker(marker: &str) -> Result<String, LambdaError> {
+/// How many items a page has.
+pub(crate) fn page_size(max_items: Option<i64>) -> usize {
+    max_items.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
+}
+
+/// The marker after which a listing of versions goes on, if it does.
+pub(crate) fn next_marker(page: &VersionPage) -> Option<String> {
+    let (name, version, _) = page.versions.last().filter(|_| page.more)?;
+    Some(marker(name, *version))
+}
+
+/// The last item of a page: a function, or one version of it, or an alias by its name.
+fn marker(name: &str, version: Version) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{name}:{version}"))
+}
+
+/// What [`marker`] made.
+pub(crate) fn read_marker(marker: Option<&str>) -> Result<Option<(String, Version)>, LambdaError> {
+    let Some(marker) = marker.filter(|marker| !marker.is_empty()) else { return Ok(None) };
     let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|name| name.len() <= 140).ok_or_else(|| {
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| text.len() <= 200);
+    let read = text.and_then(|text| {
+        let (name, version) = text.rsplit_once(':')?;
+        Some((name.to_owned(), Version::parse(version)?))
+    });
+    let none_of_ours = || {
         LambdaError::InvalidParameter(format!(
             "Marker '{marker}' is none that a listing gave: start without one."
         ))
-    })
+    };
+    read.map(Some).ok_or_else(none_of_ours)
 }
 
 #[derive(Debug, Deserialize)]

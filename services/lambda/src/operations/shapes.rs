@@ -11,9 +11,10 @@ use base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::function::{LogFormat, TracingMode};
-use crate::name::{LATEST, Target};
+use crate::name::Target;
 use crate::record::{FunctionRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
+use crate::version::Version;
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -151,7 +152,8 @@ pub(crate) enum Shown {
 }
 
 impl FunctionConfiguration {
-    pub(crate) fn of(target: &Target, record: &FunctionRecord, shown: Shown) -> Self {
+    /// The target is how the answer names the function: its qualifier becomes a part of the ARN.
+    pub(crate) fn of(target: &Target, version: Version, record: &FunctionRecord, shown: Shown) -> Self {
         let settings = &record.settings;
         let mut configuration = FunctionConfiguration {
             function_name: target.name.clone(),
@@ -165,7 +167,7 @@ impl FunctionConfiguration {
             memory_size: settings.memory_mib,
             last_modified: last_modified(record.modified_at),
             code_sha256: record.code.digest.base64(),
-            version: LATEST.to_owned(),
+            version: version.to_string(),
             environment: settings.environment.clone().map(|variables| EnvironmentResponse { variables }),
             tracing_config: TracingConfig { mode: Some(settings.tracing.as_str().to_owned()) },
             revision_id: record.revision_id.clone(),

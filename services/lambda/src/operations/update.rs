@@ -19,8 +19,8 @@ use super::code::{Source, architecture};
 use super::shapes::{
     Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, TracingConfig,
 };
-use super::target;
 use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
+use super::{target, versions};
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::FunctionConfig;
@@ -28,6 +28,7 @@ use crate::functions::check_revision;
 use crate::name::{LATEST, Target};
 use crate::record::{CodeRecord, FunctionRecord};
 use crate::settings::{Changes, check_runtime};
+use crate::version::{Named, Version};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,16 +56,9 @@ pub(crate) async fn update_function_code(
 ) -> Result<FunctionConfiguration, LambdaError> {
     const OPERATION: &str = "UpdateFunctionCode";
     let target = target(&call, OPERATION, &request.function_name, None)?;
-    target.latest()?;
+    check_latest(&lambda, &target)?;
     let stored = lambda.functions.get(&target)?;
     check_revision(&stored, request.revision_id.as_deref())?;
-    if request.publish == Some(true) {
-        return Err(LambdaError::Unsupported {
-            parameter: "Publish=true",
-            operation: OPERATION,
-            why: "there are no versions but $LATEST".to_owned(),
-        });
-    }
     let architecture = architecture(OPERATION, request.architectures.as_deref())?;
     let zip = Source {
         operation: OPERATION,
@@ -78,7 +72,8 @@ pub(crate) async fn update_function_code(
     if request.dry_run == Some(true) {
         let size_bytes = zip.len() as u64;
         let code = CodeRecord { digest: lambda.packages.check(zip).await?, size_bytes };
-        return Ok(FunctionConfiguration::of(&target, &FunctionRecord { code, ..stored }, Shown::Settled));
+        let record = FunctionRecord { code, ..stored };
+        return Ok(FunctionConfiguration::of(&target, Version::Latest, &record, Shown::Settled));
     }
     let package = lambda.packages.add(zip).await?;
     let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
@@ -87,8 +82,13 @@ pub(crate) async fn update_function_code(
         record.settings.architecture = architecture.unwrap_or(record.settings.architecture);
         Ok(())
     };
-    let record = lambda.functions.change(&target, request.revision_id, change).await?;
-    Ok(changed(&lambda, &target, &record, OPERATION))
+    let publish = request.publish == Some(true);
+    let written = lambda.functions.change_and_publish(&target, request.revision_id, publish, change).await?;
+    let latest = changed(&lambda, &target, &written.latest, OPERATION);
+    Ok(match &written.published {
+        Some(published) => versions::shown(&target, published, Shown::Creating),
+        None => latest,
+    })
 }
 
 #[derive(Debug, Deserialize)]
@@ -124,7 +124,7 @@ pub(crate) async fn update_function_configuration(
 ) -> Result<FunctionConfiguration, LambdaError> {
     const OPERATION: &str = "UpdateFunctionConfiguration";
     let target = target(&call, OPERATION, &request.function_name, None)?;
-    target.latest()?;
+    check_latest(&lambda, &target)?;
     check_revision(&lambda.functions.get(&target)?, request.revision_id.as_deref())?;
     Wishes {
         vpc: request.vpc_config.as_ref(),
@@ -165,7 +165,20 @@ fn changed(
 ) -> FunctionConfiguration {
     lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation);
     tracing::info!(function = %target.arn(), generation = record.generation, operation, "function changed");
-    FunctionConfiguration::of(target, record, Shown::Updating)
+    FunctionConfiguration::of(target, Version::Latest, record, Shown::Updating)
+}
+
+/// Only `$LATEST` is ever changed.
+fn check_latest(lambda: &Lambda, target: &Target) -> Result<(), LambdaError> {
+    if target.named() == Named::Version(Version::Latest) {
+        return Ok(());
+    }
+    lambda.functions.check_qualifier(target)?;
+    Err(LambdaError::InvalidParameter(format!(
+        "{} cannot be changed: published versions and their aliases keep their code and configuration. Name the function \
+         without a qualifier to change $LATEST.",
+        target.qualified_arn()
+    )))
 }
 
 #[derive(Debug, Deserialize)]
@@ -182,23 +195,39 @@ pub(crate) struct DeleteFunctionResponse {
     status_code: i32,
 }
 
-/// Deletes a function. Its log group stays, as with AWS.
+/// Deletes a function, or one published version of it. Its log group stays, as with AWS.
 pub(crate) async fn delete_function(
     lambda: Arc<Lambda>,
     call: Call,
     request: DeleteFunctionRequest,
 ) -> Result<DeleteFunctionResponse, LambdaError> {
     let target = target(&call, "DeleteFunction", &request.function_name, request.qualifier.as_deref())?;
-    if target.qualifier.as_deref() == Some(LATEST) {
-        lambda.functions.row(&target)?;
-        return Err(LambdaError::InvalidParameter(
-            "$LATEST version cannot be deleted without deleting the function.".to_owned(),
-        ));
+    match target.named() {
+        Named::Version(Version::Latest) if target.qualifier.is_some() => {
+            lambda.functions.row(&target)?;
+            return Err(LambdaError::InvalidParameter(
+                "$LATEST version cannot be deleted without deleting the function.".to_owned(),
+            ));
+        }
+        Named::Alias(_) => {
+            return Err(LambdaError::InvalidParameter(
+                "Deletion of aliases is not currently supported.".to_owned(),
+            ));
+        }
+        Named::Version(Version::Latest) => {
+            let deleted = lambda.functions.delete(&target).await?;
+            lambda.let_go(&target, Version::Latest, &deleted.latest);
+            for (number, record) in &deleted.versions {
+                lambda.let_go(&target, Version::Number(*number), record);
+            }
+            tracing::info!(function = %target.arn(), versions = deleted.versions.len(), "function deleted");
+        }
+        Named::Version(Version::Number(number)) => {
+            if let Some(record) = lambda.functions.delete_version(&target, number).await? {
+                lambda.let_go(&target, Version::Number(number), &record);
+                tracing::info!(function = %target.arn(), version = number, "version deleted");
+            }
+        }
     }
-    target.latest()?;
-    let record = lambda.functions.delete(&target).await?;
-    lambda.forget(&target);
-    lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation + 1);
-    tracing::info!(function = %target.arn(), "function deleted");
     Ok(DeleteFunctionResponse { status_code: 204 })
 }
