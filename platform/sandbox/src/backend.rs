@@ -3,6 +3,7 @@
 //! Today there is one implementation: Linux namespaces (`crate::namespaces`). A virtual machine would be a second.
 
 use std::io;
+use std::net::TcpStream;
 
 /// How much memory a box uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,6 +27,30 @@ pub struct Exit {
     pub peak_memory_bytes: u64,
 }
 
+/// How one process of a box ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessEnd {
+    /// The exit code, if it exited by itself.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+}
+
+/// Which processes of a box with companions have ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// The command.
+    pub command: Option<ProcessEnd>,
+    /// Companions, by their place in the specification, in the order of their ends.
+    pub companions: Vec<(usize, ProcessEnd)>,
+}
+
+/// Why a command did not start: the step, and what the kernel said.
+pub(crate) struct NotStarted {
+    pub(crate) step: String,
+    pub(crate) source: io::Error,
+}
+
 /// What can be done to a running box. Every call is synchronous and takes microseconds.
 pub(crate) trait BoxControl: Send + Sync {
     /// Stops all its processes; they keep their memory and use no CPU.
@@ -40,4 +65,10 @@ pub(crate) trait BoxControl: Send + Sync {
     fn reset_peak_memory(&self) -> io::Result<()>;
     /// Changes the CPU share; 1000 is one processor.
     fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()>;
+    /// Starts the command, which waited. Takes as long as an exec.
+    fn start_command(&self) -> Result<(), NotStarted>;
+    /// SIGTERM to the command.
+    fn terminate_command(&self) -> io::Result<()>;
+    /// A TCP socket of the box's network, not connected.
+    fn socket(&self) -> io::Result<TcpStream>;
 }

@@ -7,12 +7,15 @@ use std::sync::Mutex;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::backend::{Ended, ProcessEnd};
 use crate::fdpass;
 use crate::protocol::{self, InitSays, ServerAsks};
 use crate::running::lock;
 
 /// Init answers in microseconds; a box that does not in this time is hung.
 const ANSWER_LIMIT: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// A start waits for the disk, perhaps.
+const START_LIMIT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// One box's channel.
 pub(crate) struct Channel {
@@ -26,6 +29,7 @@ struct Heard {
     /// `Started` or `Failed`, with its descriptors.
     start: Option<(InitSays, Vec<OwnedFd>)>,
     words: LastWords,
+    companions: Vec<(usize, ProcessEnd)>,
     closed: bool,
 }
 
@@ -59,20 +63,29 @@ impl Channel {
     }
 
     /// Asks init and waits for its answer. Other words are kept. One question at a time.
-    pub(crate) fn ask(&self, question: &ServerAsks) -> io::Result<InitSays> {
+    pub(crate) fn ask(&self, question: &ServerAsks) -> io::Result<(InitSays, Vec<OwnedFd>)> {
+        let limit = if matches!(question, ServerAsks::StartCommand) { START_LIMIT } else { ANSWER_LIMIT };
         let mut heard = lock(&self.heard);
         fdpass::send(&self.fd, &protocol::encode(question)?, &[])?;
         loop {
             let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
-            if poll(&mut fds, Some(&ANSWER_LIMIT))? == 0 {
+            if poll(&mut fds, Some(&limit))? == 0 {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the box's init does not answer"));
             }
             match receive(&self.fd)? {
-                Some((answer @ (InitSays::Done { .. } | InitSays::Memory { .. }), _)) => return Ok(answer),
+                Some((said, fds)) if said.is_answer() => return Ok((said, fds)),
                 Some((other, fds)) => heard.keep(other, fds),
                 None => return Err(io::ErrorKind::UnexpectedEof.into()),
             }
         }
+    }
+
+    /// Which of its processes have ended so far, and whether nothing more will be said.
+    pub(crate) fn ended(&self) -> (Ended, bool) {
+        let mut heard = lock(&self.heard);
+        heard.listen(&self.fd);
+        let command = heard.words.exited.map(|(code, signal)| ProcessEnd { code, signal });
+        (Ended { command, companions: heard.companions.clone() }, heard.closed)
     }
 
     /// The words about its end; complete once the box is gone.
@@ -104,8 +117,14 @@ impl Heard {
             InitSays::Exited { code, signal } => self.words.exited = Some((code, signal)),
             InitSays::OverMemory { peak_bytes } => self.words.over_memory_bytes = Some(peak_bytes),
             InitSays::Started | InitSays::Failed { .. } => self.start = Some((said, fds)),
+            InitSays::CompanionExited { at, code, signal } => {
+                self.companions.push((at as usize, ProcessEnd { code, signal }));
+            }
             // The late answer to a question that was given up.
-            InitSays::Done { .. } | InitSays::Memory { .. } => {}
+            InitSays::Done { .. }
+            | InitSays::Memory { .. }
+            | InitSays::NotStarted { .. }
+            | InitSays::Socket => {}
         }
     }
 }

@@ -153,6 +153,8 @@ fn trial_spec(trial: u32) -> BoxSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: "/".into(),
         listeners: vec![],
+        companions: vec![],
+        companion_env: vec![],
     }
 }
 

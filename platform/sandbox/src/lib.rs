@@ -29,10 +29,10 @@ mod spawner;
 mod spec;
 mod sys;
 
-pub use backend::{Exit, MemoryUse};
+pub use backend::{Ended, Exit, MemoryUse, ProcessEnd};
 pub use doctor::{DoctorReport, Finding, Health};
 pub use error::SandboxError;
 pub use running::RunningBox;
 pub use sandbox::{ControlGroups, Sandbox, SandboxConfig};
 pub use spawner::child_entry;
-pub use spec::{BoxSpec, MAX_LISTENERS, MAX_OWNER_SLOT, MAX_SPEC_BYTES, ReadOnlyMount};
+pub use spec::{BoxSpec, MAX_COMPANIONS, MAX_LISTENERS, MAX_OWNER_SLOT, MAX_SPEC_BYTES, ReadOnlyMount};

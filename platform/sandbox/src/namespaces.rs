@@ -3,10 +3,11 @@
 //! Where a control group is missing, the box's init does the same by signals: see `inside::init`.
 
 use std::io;
+use std::net::TcpStream;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::backend::{BoxControl, MemoryUse};
+use crate::backend::{BoxControl, MemoryUse, NotStarted};
 use crate::cgroup::{BoxCgroup, Layout};
 use crate::channel::Channel;
 use crate::protocol::{InitSays, ServerAsks};
@@ -28,7 +29,7 @@ impl NamespaceBox {
     }
 
     fn ask(&self, question: &ServerAsks) -> io::Result<()> {
-        match self.channel.ask(question)? {
+        match self.channel.ask(question)?.0 {
             InitSays::Done { errno: 0 } => Ok(()),
             InitSays::Done { errno } => Err(io::Error::from_raw_os_error(errno)),
             _ => Err(io::ErrorKind::InvalidData.into()),
@@ -63,7 +64,7 @@ impl BoxControl for NamespaceBox {
         if self.measures_by_cgroup {
             return self.cgroup.memory();
         }
-        match self.channel.ask(&ServerAsks::Memory)? {
+        match self.channel.ask(&ServerAsks::Memory)?.0 {
             InitSays::Memory { current_bytes, peak_bytes } => Ok(MemoryUse { current_bytes, peak_bytes }),
             _ => Err(io::ErrorKind::InvalidData.into()),
         }
@@ -78,5 +79,31 @@ impl BoxControl for NamespaceBox {
 
     fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()> {
         self.cgroup.set_cpu_millis(cpu_millis)
+    }
+
+    fn start_command(&self) -> Result<(), NotStarted> {
+        let failed = |source| NotStarted { step: "start the command".to_owned(), source };
+        match self.channel.ask(&ServerAsks::StartCommand).map_err(failed)?.0 {
+            InitSays::Done { errno: 0 } => Ok(()),
+            InitSays::NotStarted { step, errno } => {
+                Err(NotStarted { step, source: io::Error::from_raw_os_error(errno) })
+            }
+            _ => Err(failed(io::ErrorKind::InvalidData.into())),
+        }
+    }
+
+    fn terminate_command(&self) -> io::Result<()> {
+        self.ask(&ServerAsks::TerminateCommand)
+    }
+
+    fn socket(&self) -> io::Result<TcpStream> {
+        match self.channel.ask(&ServerAsks::Socket)? {
+            (InitSays::Socket, fds) => {
+                let socket = fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?;
+                Ok(TcpStream::from(socket))
+            }
+            (InitSays::Done { errno }, _) => Err(io::Error::from_raw_os_error(errno)),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 }

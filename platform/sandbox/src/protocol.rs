@@ -29,7 +29,7 @@ pub(crate) struct Hello {
 /// Server to spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe.
+    /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe; with companions also theirs.
     Launch(LaunchRequest),
 }
 
@@ -50,6 +50,9 @@ pub(crate) struct LaunchRequest {
     pub(crate) cwd: Vec<u8>,
     /// Address and port, host byte order.
     pub(crate) listeners: Vec<([u8; 4], u16)>,
+    pub(crate) companions: Vec<Vec<Vec<u8>>>,
+    /// `NAME=value`.
+    pub(crate) companion_env: Vec<Vec<u8>>,
 }
 
 /// What the control groups (or their substitutes) enforce.
@@ -89,21 +92,37 @@ pub(crate) struct HostFacts {
 /// Box init to server, over the launch channel.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum InitSays {
-    /// The command runs. Descriptors beside it: a pidfd of init, then the listeners.
+    /// The command runs, or the companions do. Descriptors beside it: a pidfd of init, then the listeners.
     Started,
     /// A step failed; nothing runs.
     Failed { step: String, errno: i32 },
     /// The main process ended.
     Exited { code: Option<i32>, signal: Option<i32> },
+    /// The companion with this number ended.
+    CompanionExited { at: u32, code: Option<i32>, signal: Option<i32> },
     /// The watchdog (only where there are no memory control groups) killed the box.
     OverMemory { peak_bytes: u64 },
-    /// The answer to `Stop` and `Continue`: 0 or an errno.
+    /// The answer to `StartCommand` when that fails.
+    NotStarted { step: String, errno: i32 },
+    /// The answer to `Socket`; it is beside it.
+    Socket,
+    /// The answer to what has no other: 0 or an errno.
     Done { errno: i32 },
     /// The answer to `Memory`.
     Memory { current_bytes: u64, peak_bytes: u64 },
 }
 
-/// Server to box init; only where control groups cannot do it.
+impl InitSays {
+    /// Whether it is said because the server asked.
+    pub(crate) fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            InitSays::Done { .. } | InitSays::Memory { .. } | InitSays::NotStarted { .. } | InitSays::Socket
+        )
+    }
+}
+
+/// Server to box init. Stopping and measuring only where control groups cannot do it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ServerAsks {
     /// SIGSTOP to every process but init.
@@ -114,6 +133,12 @@ pub(crate) enum ServerAsks {
     Memory,
     /// Forget the peak.
     ResetPeak,
+    /// Start the command, which waited for the companions.
+    StartCommand,
+    /// SIGTERM to the command.
+    TerminateCommand,
+    /// A TCP socket of the box's network, not connected.
+    Socket,
 }
 
 /// Writes a record.

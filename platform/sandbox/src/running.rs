@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 use crate::SandboxError;
-use crate::backend::{BoxControl, Exit, MemoryUse};
+use crate::backend::{BoxControl, Ended, Exit, MemoryUse};
 
 /// A box. Dropping it kills everything inside.
 pub struct RunningBox {
@@ -18,6 +18,8 @@ pub struct RunningBox {
     listeners: Mutex<Vec<TcpListener>>,
     output: Mutex<Option<OwnedFd>>,
     telemetry: Mutex<Option<OwnedFd>>,
+    companion_output: Mutex<Option<OwnedFd>>,
+    ended: watch::Receiver<Ended>,
     exit: watch::Receiver<Option<Exit>>,
     frozen: AtomicBool,
 }
@@ -29,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) listeners: Vec<TcpListener>,
     pub(crate) output: OwnedFd,
     pub(crate) telemetry: OwnedFd,
+    pub(crate) companion_output: Option<OwnedFd>,
+    pub(crate) ended: watch::Receiver<Ended>,
     pub(crate) exit: watch::Receiver<Option<Exit>>,
 }
 
@@ -40,6 +44,8 @@ impl RunningBox {
             listeners: Mutex::new(parts.listeners),
             output: Mutex::new(Some(parts.output)),
             telemetry: Mutex::new(Some(parts.telemetry)),
+            companion_output: Mutex::new(parts.companion_output),
+            ended: parts.ended,
             exit: parts.exit,
             frozen: AtomicBool::new(false),
         }
@@ -70,6 +76,50 @@ impl RunningBox {
     /// When called a second time: there is one pipe.
     pub fn take_telemetry(&self) -> OwnedFd {
         take_once(&self.telemetry, "take_telemetry")
+    }
+
+    /// The read end of the pipe that is standard output and standard error of all companions, non-blocking. `None`
+    /// without companions, or when called again.
+    pub fn take_companion_output(&self) -> Option<OwnedFd> {
+        lock(&self.companion_output).take()
+    }
+
+    /// Starts the command of a box with companions; that of any other box was started with it. Blocks for the length
+    /// of an exec.
+    ///
+    /// # Errors
+    /// [`SandboxError::Launch`] names the step that failed; [`SandboxError::Gone`] after the box has exited.
+    pub fn start_command(&self) -> Result<(), SandboxError> {
+        let gone = || SandboxError::Gone { id: self.id.clone() };
+        if self.exit.borrow().is_some() {
+            return Err(gone());
+        }
+        self.control.start_command().map_err(|failed| match self.exit.borrow().is_some() {
+            true => gone(),
+            false => SandboxError::Launch { id: self.id.clone(), step: failed.step, source: failed.source },
+        })
+    }
+
+    /// Asks the command to end: SIGTERM. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// As for [`freeze`](Self::freeze).
+    pub fn terminate_command(&self) -> Result<(), SandboxError> {
+        self.control("terminate the command", |control| control.terminate_command())
+    }
+
+    /// A TCP socket that lives in the box's network, not connected, non-blocking: what it connects to is inside the
+    /// box. The box must not be frozen. Blocks for some microseconds.
+    ///
+    /// # Errors
+    /// As for [`freeze`](Self::freeze).
+    pub fn socket(&self) -> Result<std::net::TcpStream, SandboxError> {
+        self.control("make a socket", |control| control.socket())
+    }
+
+    /// Which processes of a box with companions have ended. Nothing is told of a box without companions.
+    pub fn ended(&self) -> watch::Receiver<Ended> {
+        self.ended.clone()
     }
 
     /// Stops every process of the box until [`thaw`](Self::thaw); it then uses no CPU. Idempotent.

@@ -4,6 +4,7 @@
 //! next one sweeps that.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
-use crate::backend::Exit;
+use crate::backend::{Ended, Exit};
 use crate::cgroup::{self, BoxCgroup};
 use crate::channel::Channel;
 use crate::fdpass;
@@ -267,6 +268,8 @@ impl Spawner {
         let (ours, theirs) = fdpass::pair().map_err(launch_error("make the launch channel"))?;
         let (output, output_inside) = pipe().map_err(launch_error("make the output pipe"))?;
         let (telemetry, telemetry_inside) = pipe().map_err(launch_error("make the telemetry pipe"))?;
+        let companions = if spec.companions.is_empty() { None } else { Some(pipe()) };
+        let companions = companions.transpose().map_err(launch_error("make the companions' pipe"))?;
         rustix::io::ioctl_fionbio(&ours, true)
             .map_err(|e| launch_error("make the launch channel")(e.into()))?;
         let channel = Arc::new(Channel::new(ours));
@@ -284,7 +287,8 @@ impl Spawner {
         let cgroup = || BoxCgroup::new(&self.facts.cgroups, name.clone());
         let entry = Entry { exit: exit_sender, channel: Arc::downgrade(&channel), cgroup: cgroup() };
         lock(&self.boxes).insert(serial, entry);
-        let fds = [theirs.as_fd(), output_inside.as_fd(), telemetry_inside.as_fd()];
+        let mut fds = vec![theirs.as_fd(), output_inside.as_fd(), telemetry_inside.as_fd()];
+        fds.extend(companions.iter().map(|(_, inside)| inside.as_fd()));
         if let Err(source) = send(&self.socket, &record, &fds).await {
             lock(&self.boxes).remove(&serial);
             self.dead.store(true, Ordering::Relaxed);
@@ -292,12 +296,14 @@ impl Spawner {
         }
         // From here on only the box has these: their end is the box's end.
         drop((theirs, output_inside, telemetry_inside));
+        let companion_output = companions.map(|(output, _)| output);
 
         let (said, mut fds) = self.started(spec, &channel, &exit).await?;
         match said {
             InitSays::Started if fds.len() == 1 + spec.listeners.len() => {
                 let listeners = fds.split_off(1).into_iter().map(TcpListener::from).collect();
                 let init = fds.remove(0);
+                let ended = self.watch_ends(spec, &channel, &exit)?;
                 let control = Box::new(NamespaceBox::new(cgroup(), &self.facts.cgroups, init, channel));
                 Ok(RunningBox::new(Parts {
                     id: spec.id.clone(),
@@ -305,6 +311,8 @@ impl Spawner {
                     listeners,
                     output,
                     telemetry,
+                    companion_output,
+                    ended,
                     exit,
                 }))
             }
@@ -323,11 +331,7 @@ impl Spawner {
         exit: &watch::Receiver<Option<Exit>>,
     ) -> Result<(InitSays, Vec<OwnedFd>), SandboxError> {
         let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
-        let watched = channel.fd().try_clone_to_owned().and_then(watch_fd);
-        let watched = watched.map_err(|source| {
-            let step = "watch the box".to_owned();
-            SandboxError::Launch { id: spec.id.clone(), step, source }
-        })?;
+        let watched = watch_channel(spec, channel)?;
         let mut exit = exit.clone();
         loop {
             if let Some(start) = channel.take_start().map_err(|_| died())? {
@@ -342,6 +346,56 @@ impl Spawner {
             }
         }
     }
+}
+
+impl Spawner {
+    /// Hears of the ends of single processes, as long as the box lives. Only a box with companions outlives one.
+    fn watch_ends(
+        &self,
+        spec: &BoxSpec,
+        channel: &Arc<Channel>,
+        exit: &watch::Receiver<Option<Exit>>,
+    ) -> Result<watch::Receiver<Ended>, SandboxError> {
+        let (tell, ended) = watch::channel(Ended::default());
+        if spec.companions.is_empty() {
+            return Ok(ended);
+        }
+        let watched = watch_channel(spec, channel)?;
+        let (channel, mut exit) = (Arc::downgrade(channel), exit.clone());
+        tokio::spawn(async move {
+            let mut gone = false;
+            // First of all, what was said while the launch was waited for.
+            loop {
+                let Some(known) = channel.upgrade() else { return };
+                let (now, closed) = known.ended();
+                drop(known);
+                tell.send_if_modified(|told| {
+                    *told != now && {
+                        *told = now;
+                        true
+                    }
+                });
+                if gone || closed {
+                    return;
+                }
+                tokio::select! {
+                    ready = watched.readable() => match ready {
+                        Ok(mut ready) => ready.clear_ready(),
+                        Err(_) => gone = true,
+                    },
+                    _ = exit.wait_for(Option::is_some) => gone = true,
+                }
+            }
+        });
+        Ok(ended)
+    }
+}
+
+fn watch_channel(spec: &BoxSpec, channel: &Channel) -> Result<AsyncFd<OwnedFd>, SandboxError> {
+    channel.fd().try_clone_to_owned().and_then(watch_fd).map_err(|source| {
+        let step = "watch the box".to_owned();
+        SandboxError::Launch { id: spec.id.clone(), step, source }
+    })
 }
 
 impl Drop for Spawner {
@@ -406,6 +460,14 @@ impl Entry {
     }
 }
 
+fn bytes_of(words: &[OsString]) -> Vec<Vec<u8>> {
+    words.iter().map(|word| word.as_bytes().to_vec()).collect()
+}
+
+fn pairs(env: &[(OsString, OsString)]) -> Vec<Vec<u8>> {
+    env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
+}
+
 fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
     let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
     LaunchRequest {
@@ -421,14 +483,12 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         max_files: spec.max_files,
         // The spawner's working directory is not the server's.
         mounts: spec.mounts.iter().map(|mount| (path(&absolute(&mount.host)), path(&mount.inside))).collect(),
-        command: spec.command.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        env: spec
-            .env
-            .iter()
-            .map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat())
-            .collect(),
+        command: bytes_of(&spec.command),
+        env: pairs(&spec.env),
         cwd: path(&spec.cwd),
         listeners: spec.listeners.iter().map(|address| (address.ip().octets(), address.port())).collect(),
+        companions: spec.companions.iter().map(|words| bytes_of(words)).collect(),
+        companion_env: pairs(&spec.companion_env),
     }
 }
 

@@ -12,6 +12,8 @@ pub const MAX_SPEC_BYTES: usize = 128 * 1024;
 pub const MAX_OWNER_SLOT: u32 = 1_000_000;
 /// The most listeners one box may have.
 pub const MAX_LISTENERS: usize = 16;
+/// The most companions one box may have.
+pub const MAX_COMPANIONS: usize = 16;
 
 /// One directory (or file) of the host that the box sees, read-only, without set-uid files and devices.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,11 @@ pub struct BoxSpec {
     pub cwd: PathBuf,
     /// Addresses to listen on inside the box's own network; served by the caller.
     pub listeners: Vec<SocketAddrV4>,
+    /// Further processes, each a program and its arguments, beside the command and within the same limits. They are
+    /// started first, in `/`; the command then waits for [`start_command`](crate::RunningBox::start_command).
+    pub companions: Vec<Vec<OsString>>,
+    /// The whole environment of each companion.
+    pub companion_env: Vec<(OsString, OsString)>,
 }
 
 impl BoxSpec {
@@ -76,6 +83,9 @@ impl BoxSpec {
         }
         if self.command.is_empty() {
             return refuse("command is empty".to_owned());
+        }
+        if self.companions.len() > MAX_COMPANIONS || self.companions.iter().any(Vec::is_empty) {
+            return refuse(format!("companions must be at most {MAX_COMPANIONS}, none of them empty"));
         }
         if self.listeners.len() > MAX_LISTENERS {
             return refuse(format!("{} listeners; at most {MAX_LISTENERS}", self.listeners.len()));

@@ -54,6 +54,8 @@ fn spec(id: String, command: Vec<OsString>) -> BoxSpec {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: "/".into(),
         listeners: vec![],
+        companions: vec![],
+        companion_env: vec![],
     }
 }
 

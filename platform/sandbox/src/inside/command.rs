@@ -1,4 +1,4 @@
-//! The box's command: from a fork of init to the exec.
+//! A process of the box, the command or a companion: from a fork of init to the exec.
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -8,7 +8,6 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::process::Pid;
 
 use super::{Step, StepError};
-use crate::protocol::LaunchRequest;
 use crate::sys::{self, Forked};
 
 /// The descriptor number of the telemetry pipe inside.
@@ -23,20 +22,20 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    pub(crate) fn new(request: &LaunchRequest) -> Result<Self, StepError> {
+    pub(crate) fn new(words: &[Vec<u8>], env: &[Vec<u8>], cwd: &[u8]) -> Result<Self, StepError> {
         let c_strings = |list: &[Vec<u8>], what: &str| {
             list.iter().map(|word| CString::new(word.as_slice())).collect::<Result<Vec<_>, _>>().step(what)
         };
-        let arguments = c_strings(&request.command, "read the command")?;
-        let environment = c_strings(&request.env, "read the environment")?;
-        let candidates = candidates(&request.command[0], &request.env);
+        let arguments = c_strings(words, "read the command")?;
+        let environment = c_strings(env, "read the environment")?;
+        let candidates = candidates(&words[0], env);
         let candidates = c_strings(&candidates, "read the command")?;
-        let cwd = std::ffi::OsStr::from_bytes(&request.cwd).into();
+        let cwd = std::ffi::OsStr::from_bytes(cwd).into();
         Ok(Self { candidates, arguments, environment, cwd })
     }
 
-    /// Starts it, and waits until it really runs. Takes the pipes: only the command keeps them.
-    pub(crate) fn start(&self, output: OwnedFd, telemetry: OwnedFd) -> Result<Pid, StepError> {
+    /// Starts it, and waits until it really runs.
+    pub(crate) fn start(&self, output: &OwnedFd, telemetry: Option<&OwnedFd>) -> Result<Pid, StepError> {
         let (failure, low) =
             rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step("make a pipe for the start")?;
         // Out of the way of the numbers that the command will have.
@@ -46,14 +45,14 @@ impl Command {
         #[allow(unsafe_code)]
         let main = match unsafe { sys::fork(0) }.step("fork the command")? {
             Forked::Child => {
-                let (at, error) = self.become_command(&output, &telemetry);
+                let (at, error) = self.become_command(output, telemetry);
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
                 let _ = rustix::io::write(&tell, &[&[at], errno.to_ne_bytes().as_slice()].concat());
                 sys::exit_now(127);
             }
             Forked::Parent(pid) => pid,
         };
-        drop((tell, output, telemetry));
+        drop(tell);
         let mut told = Vec::new();
         std::fs::File::from(failure).read_to_end(&mut told).step("wait for the command")?;
         match told.as_slice() {
@@ -72,14 +71,14 @@ impl Command {
     }
 
     /// In the child. Returns only if it fails: where, and why.
-    fn become_command(&self, output: &OwnedFd, telemetry: &OwnedFd) -> (u8, io::Error) {
+    fn become_command(&self, output: &OwnedFd, telemetry: Option<&OwnedFd>) -> (u8, io::Error) {
         let arrange = || -> io::Result<()> {
             rustix::process::setsid()?;
             // Standard input is /dev/null already.
             sys::place_fd(output, 1)?;
             sys::place_fd(output, 2)?;
             // Everything above is closed on exec.
-            sys::place_fd(telemetry, TELEMETRY)
+            telemetry.map_or(Ok(()), |telemetry| sys::place_fd(telemetry, TELEMETRY))
         };
         if let Err(error) = arrange() {
             return (b'f', error);

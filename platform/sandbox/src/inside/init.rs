@@ -1,24 +1,53 @@
 //! Pid 1 of a box: reaps, reports the end of the main process, and ends with it; the kernel then kills the rest.
 //!
-//! It forwards no signals and runs no code of the user. Where the host gives us no control groups it also stops,
+//! With companions it ends only after all of them: who shut the box down waits for that, and kills it otherwise.
+//!
+//! It runs no code of the user, and forwards no signals unless the server asks. Where the host gives us no control groups it also stops,
 //! continues and measures the box, and kills it when it uses more memory than it may (checked every 50 ms: a weak
 //! substitute, and the doctor says so).
 
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
-use super::{Prepared, say};
+use super::command::Command;
+use super::{Prepared, StepError, say, tcp_socket};
 use crate::fdpass;
 use crate::protocol::{self, InitSays, LaunchRequest, ServerAsks};
 use crate::sys;
 
 const WATCHDOG_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
+/// The main process.
+pub(crate) enum Main {
+    /// For the companions, until the server says so.
+    Waiting {
+        command: Command,
+        output: OwnedFd,
+        telemetry: OwnedFd,
+    },
+    Running(Pid),
+    Ended,
+}
+
+impl Main {
+    /// Starts it. Only the command keeps the pipes.
+    pub(crate) fn start(self) -> Result<Self, StepError> {
+        match self {
+            Main::Waiting { command, output, telemetry } => {
+                command.start(&output, Some(&telemetry)).map(Main::Running)
+            }
+            other => Ok(other),
+        }
+    }
+}
+
 pub(crate) struct Init {
-    main: Pid,
+    main: Main,
+    /// Those that live, in their order; the others are `None`.
+    companions: Vec<Option<Pid>>,
     child_signals: OwnedFd,
     /// Only where no control group limits the memory.
     watchdog: Option<Watchdog>,
@@ -32,7 +61,8 @@ struct Watchdog {
 
 impl Init {
     pub(crate) fn new(
-        main: Pid,
+        main: Main,
+        companions: Vec<Pid>,
         child_signals: OwnedFd,
         prepared: &Prepared,
         request: &LaunchRequest,
@@ -43,10 +73,11 @@ impl Init {
             peak_bytes: 0,
             stopped: false,
         });
-        Self { main, child_signals, watchdog }
+        let companions = companions.into_iter().map(Some).collect();
+        Self { main, companions, child_signals, watchdog }
     }
 
-    /// Until the end of the main process, the server or the memory. Then this process must exit.
+    /// Until the end of the main process and its companions, the server or the memory. Then this process must exit.
     pub(crate) fn run(mut self, channel: &OwnedFd) {
         // The main process may have ended before its signal was watched.
         while !self.reap(channel) {
@@ -70,16 +101,20 @@ impl Init {
         }
     }
 
-    /// Reaps what has ended; true if the main process was among it.
-    fn reap(&self, channel: &OwnedFd) -> bool {
+    /// Reaps what has ended; true if nothing is left to wait for.
+    fn reap(&mut self, channel: &OwnedFd) -> bool {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == self.main {
-                let (code, signal) = (status.exit_status(), status.terminating_signal());
+            let (code, signal) = (status.exit_status(), status.terminating_signal());
+            if matches!(self.main, Main::Running(main) if main == pid) {
+                self.main = Main::Ended;
                 say(channel, &InitSays::Exited { code, signal });
-                return true;
+            } else if let Some(at) = self.companions.iter().position(|known| *known == Some(pid)) {
+                self.companions[at] = None;
+                // At most [`crate::MAX_COMPANIONS`].
+                say(channel, &InitSays::CompanionExited { at: at as u32, code, signal });
             }
         }
-        false
+        matches!(self.main, Main::Ended) && self.companions.iter().all(Option::is_none)
     }
 
     /// False if the server is gone.
@@ -101,6 +136,32 @@ impl Init {
                 });
                 InitSays::Memory { current_bytes, peak_bytes }
             }
+            ServerAsks::StartCommand => match std::mem::replace(&mut self.main, Main::Ended).start() {
+                Ok(main) => {
+                    self.main = main;
+                    InitSays::Done { errno: 0 }
+                }
+                Err(error) => {
+                    let (step, errno) = error.told();
+                    InitSays::NotStarted { step, errno }
+                }
+            },
+            ServerAsks::TerminateCommand => {
+                let done = match self.main {
+                    Main::Running(main) => kill_process(main, Signal::TERM),
+                    _ => Ok(()),
+                };
+                InitSays::Done { errno: done.err().map_or(0, |errno| errno.raw_os_error()) }
+            }
+            ServerAsks::Socket => match tcp_socket() {
+                Ok(socket) => {
+                    if let Ok(record) = protocol::encode(&InitSays::Socket) {
+                        let _ = fdpass::send(channel, &record, &[socket.as_fd()]);
+                    }
+                    return true;
+                }
+                Err(error) => InitSays::Done { errno: error.raw_os_error().unwrap_or(libc::EIO) },
+            },
             ServerAsks::ResetPeak => {
                 if let Some(watchdog) = &mut self.watchdog {
                     watchdog.peak_bytes = 0;

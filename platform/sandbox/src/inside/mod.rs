@@ -26,10 +26,11 @@ use crate::fdpass;
 use crate::protocol::{self, HostFacts, InitSays, LaunchRequest};
 use crate::sys;
 
-/// Where the three descriptors of a box are while it is built; all others are closed.
+/// Where the descriptors of a box are while it is built; all others are closed.
 const CHANNEL_FD: i32 = 10;
 const OUTPUT_FD: i32 = 11;
 const TELEMETRY_FD: i32 = 12;
+const COMPANIONS_FD: i32 = 13;
 
 /// Signals that may wait in a box.
 const MAX_PENDING_SIGNALS: u64 = 1024;
@@ -54,12 +55,34 @@ pub(crate) struct BoxFds {
     pub(crate) channel: OwnedFd,
     pub(crate) output: OwnedFd,
     pub(crate) telemetry: OwnedFd,
+    /// The output of companions, if there are any.
+    pub(crate) companions: Option<OwnedFd>,
+}
+
+impl BoxFds {
+    /// In the order of the request; `None` if there are too few or too many.
+    pub(crate) fn of(fds: Vec<OwnedFd>) -> Option<Self> {
+        let mut fds = fds.into_iter();
+        let (channel, output, telemetry) = (fds.next()?, fds.next()?, fds.next()?);
+        let companions = fds.next();
+        fds.next().is_none().then_some(BoxFds { channel, output, telemetry, companions })
+    }
 }
 
 /// A step of the launch that failed; the operator sees both.
 pub(crate) struct StepError {
     step: String,
     source: io::Error,
+}
+
+impl StepError {
+    /// As it is told: the step, and an errno.
+    fn told(self) -> (String, i32) {
+        match self.source.raw_os_error() {
+            Some(errno) => (self.step, errno),
+            None => (format!("{} ({})", self.step, self.source), libc::EIO),
+        }
+    }
 }
 
 /// Says which step a failure belongs to.
@@ -93,11 +116,7 @@ pub(crate) fn live(
         match build(prepared, request, cgroup, fds, network) {
             Ok((init, channel)) => init.run(&channel),
             Err((error, channel)) => {
-                let errno = error.source.raw_os_error().unwrap_or(libc::EIO);
-                let step = match error.source.raw_os_error() {
-                    Some(_) => error.step,
-                    None => format!("{} ({})", error.step, error.source),
-                };
+                let (step, errno) = error.told();
                 say(&channel, &InitSays::Failed { step, errno });
             }
         }
@@ -120,16 +139,19 @@ fn isolate_fds(fds: BoxFds) -> io::Result<BoxFds> {
     // Out of the way of the target numbers first.
     let high = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 100);
     let (channel, output, telemetry) = (high(fds.channel)?, high(fds.output)?, high(fds.telemetry)?);
+    let companions = fds.companions.map(high).transpose()?;
+    let first_unused = TELEMETRY_FD + if companions.is_some() { 2 } else { 1 };
     let fds = BoxFds {
         channel: sys::move_fd(channel, CHANNEL_FD)?,
         output: sys::move_fd(output, OUTPUT_FD)?,
         telemetry: sys::move_fd(telemetry, TELEMETRY_FD)?,
+        companions: companions.map(|fd| sys::move_fd(fd, COMPANIONS_FD)).transpose()?,
     };
     // SAFETY: what owns these numbers is the spawner's state, whose copy in this process is never dropped.
     #[allow(unsafe_code)]
     unsafe {
         sys::close_range(3, CHANNEL_FD as u32 - 1)?;
-        sys::close_range(TELEMETRY_FD as u32 + 1, u32::MAX)?;
+        sys::close_range(first_unused as u32, u32::MAX)?;
     }
     let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty())?;
     for standard in 0..=2 {
@@ -145,20 +167,28 @@ fn build(
     fds: BoxFds,
     network: Result<(), StepError>,
 ) -> Result<(init::Init, OwnedFd), (StepError, OwnedFd)> {
-    let BoxFds { channel, output, telemetry } = fds;
+    let BoxFds { channel, output, telemetry, companions: companion_output } = fds;
     let built = (|| {
         network?;
-        let listeners = assemble(prepared, request, cgroup, [&output, &telemetry])?;
+        let pipes = [Some(&output), Some(&telemetry), companion_output.as_ref()];
+        let listeners = assemble(prepared, request, cgroup, &pipes)?;
         let child_signals = sys::child_signal_fd().step("watch for children")?;
-        let command = command::Command::new(request)?;
-        let main = command.start(output, telemetry)?;
-        Ok((listeners, child_signals, main))
+        let mut companions = Vec::new();
+        for words in &request.companions {
+            let companion = command::Command::new(words, &request.companion_env, b"/")?;
+            let output = companion_output.as_ref().ok_or(io::ErrorKind::InvalidInput);
+            companions.push(companion.start(output.step("read the request")?, None)?);
+        }
+        let command = command::Command::new(&request.command, &request.env, &request.cwd)?;
+        let main = init::Main::Waiting { command, output, telemetry };
+        let main = if companions.is_empty() { main.start()? } else { main };
+        Ok((listeners, child_signals, main, companions))
     })();
-    let (listeners, child_signals, main) = match built {
+    let (listeners, child_signals, main, companions) = match built {
         Ok(built) => built,
         Err(error) => return Err((error, channel)),
     };
-    let init = init::Init::new(main, child_signals, prepared, request);
+    let init = init::Init::new(main, companions, child_signals, prepared, request);
     match report(&channel, &listeners) {
         Ok(()) => Ok((init, channel)),
         Err(error) => Err((error, channel)),
@@ -170,7 +200,7 @@ fn assemble(
     prepared: &Prepared,
     request: &LaunchRequest,
     cgroup: &BoxCgroup,
-    pipes: [&OwnedFd; 2],
+    pipes: &[Option<&OwnedFd>],
 ) -> Result<Vec<TcpListener>, StepError> {
     let facts = &prepared.facts;
     let owner = prepared.owner(request.owner_slot);
@@ -186,7 +216,7 @@ fn assemble(
     rustix::thread::set_name(c"lamplighter-box").step("name the box's init")?;
     rustix::system::sethostname(b"localhost").step("set the host name")?;
     let listeners = listen(request)?;
-    for pipe in pipes {
+    for pipe in pipes.iter().copied().flatten() {
         // So that `/dev/stdout` can be opened by name. A server without root rights owns them already.
         let (uid, gid) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(owner));
         rustix::fs::fchown(pipe, Some(uid), Some(gid)).step("hand over the pipes")?;
@@ -241,6 +271,13 @@ fn set_limits(request: &LaunchRequest, facts: &HostFacts) -> Result<(), StepErro
         set(Resource::Nproc, u64::from(request.limits.max_processes) + 1)?;
     }
     Ok(())
+}
+
+/// A TCP socket of this network, not connected.
+fn tcp_socket() -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?)
 }
 
 /// The box runs: hands its pidfd and its listeners to the server.

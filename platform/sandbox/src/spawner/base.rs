@@ -121,7 +121,7 @@ fn build_etc(etc: &Path) -> io::Result<()> {
             format!("root:x:0:0:root:/root:/sbin/nologin\n{user}nobody:x:65534:65534::/:/sbin/nologin\n"),
         ),
         ("group", format!("root:x:0:\n{INSIDE_USER}:x:{INSIDE_GID}:\nnogroup:x:65534:\n")),
-        ("hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+        ("hosts", "127.0.0.1 localhost sandbox sandbox.localdomain\n::1 localhost\n".to_owned()),
         ("hostname", "localhost\n".to_owned()),
         ("resolv.conf", "# This network has no way out, and so no name server.\n".to_owned()),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),

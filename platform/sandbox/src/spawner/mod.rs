@@ -186,11 +186,9 @@ impl Spawner {
         let request = protocol::decode(&buffer[..length]);
         // It may hold credentials, and every later box starts as a copy of this process.
         buffer[..length].fill(0);
-        if let (Ok(Request::Launch(mut request)), Ok([channel, output, telemetry])) =
-            (request, <[OwnedFd; 3]>::try_from(fds))
-        {
-            self.launch(&request, BoxFds { channel, output, telemetry });
-            for pair in &mut request.env {
+        if let (Ok(Request::Launch(mut request)), Some(fds)) = (request, BoxFds::of(fds)) {
+            self.launch(&request, fds);
+            for pair in request.env.iter_mut().chain(&mut request.companion_env) {
                 pair.fill(0);
             }
         }

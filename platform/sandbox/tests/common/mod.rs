@@ -69,6 +69,8 @@ pub(crate) fn spec<const N: usize>(command: [&str; N]) -> BoxSpec {
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: "/".into(),
         listeners: vec![],
+        companions: vec![],
+        companion_env: vec![],
     }
 }
 
