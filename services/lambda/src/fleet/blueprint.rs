@@ -136,6 +136,8 @@ impl Prepared {
             env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
             cwd: PathBuf::from("/var/task"),
             listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
+            companions: Vec::new(),
+            companion_env: Vec::new(),
         }
     }
 }
