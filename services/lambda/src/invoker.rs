@@ -6,6 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
 use crate::invoke::{Invocation, InvokeError, Outcome, Streaming};
 
@@ -26,4 +27,15 @@ pub trait Invoker: Send + Sync {
 
     /// Lets go of every environment of the version with this key ([`FunctionConfig::key`]) that is older than `before_generation`. Returns at once.
     fn retire(&self, key: &str, before_generation: u64);
+
+    /// Sets apart concurrency for a function, instead of what was before. Returns at once.
+    fn set_capacity(&self, capacity: Capacity) {
+        let _ = capacity;
+    }
+
+    /// How far the provisioned environments of the version with this key are.
+    fn provisioned_state(&self, key: &str) -> ProvisionedState {
+        let _ = key;
+        ProvisionedState::default()
+    }
 }

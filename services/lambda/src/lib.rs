@@ -28,6 +28,7 @@ mod aliases;
 #[cfg(test)]
 mod api_tests;
 mod aspects;
+pub mod capacity;
 mod error;
 pub mod fleet;
 pub mod function;
@@ -36,6 +37,7 @@ pub mod invoke;
 pub mod invoker;
 mod keys;
 mod lambda;
+pub mod metering;
 mod name;
 mod operations;
 mod package;

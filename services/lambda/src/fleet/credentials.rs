@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use base::{Clock, Principal, Timestamp};
 use frontdoor::FrontDoorHandle;
@@ -56,12 +57,17 @@ impl CredentialCache {
         CredentialCache { front_door, clock, known: Mutex::default() }
     }
 
-    /// Credentials of the function's role. Two environments that ask at once may each get their own.
-    pub(crate) async fn get(&self, function: &FunctionConfig) -> Result<RoleCredentials, InvokeError> {
+    /// Credentials of the function's role that are good for new requests for so long at least. Two environments that
+    /// ask at once may each get their own.
+    pub(crate) async fn get(
+        &self,
+        function: &FunctionConfig,
+        good_for: Duration,
+    ) -> Result<RoleCredentials, InvokeError> {
         let key = (function.role.clone(), function.name.clone());
         let now = self.clock.now();
         if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&key)
-            && is_fresh(known, now)
+            && is_fresh(known, now.after(good_for))
         {
             return Ok(known.clone());
         }

@@ -4,6 +4,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -99,6 +100,13 @@ fn reserved(function: &FunctionConfig, around: &Surroundings<'_>) -> Vec<(&'stat
         all.push(("AWS_LAMBDA_LOG_LEVEL", level));
     }
     all
+}
+
+/// Replaces one variable of those made by [`variables`].
+pub(crate) fn set(env: &mut [(OsString, OsString)], name: &str, value: &str) {
+    for (_, old) in env.iter_mut().filter(|(known, _)| known == name) {
+        *old = value.into();
+    }
 }
 
 /// Where runtime clients write framed events: ours among what the function prints, so that one pipe keeps the order of

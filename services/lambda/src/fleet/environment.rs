@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use super::boxes::EnvBox;
 use super::env_log::EnvLog;
 use super::log_sink::LogStream;
-use super::pool::Pooled;
+use super::pool::{Pooled, Wish};
+use super::ticket::wish_of;
 use super::{BoxGateway, blueprint};
 use crate::function::FunctionConfig;
 use crate::runtime_api::{self, InitResult, Session};
@@ -22,6 +23,8 @@ use crate::runtime_api::{self, InitResult, Session};
 /// An execution environment.
 pub(crate) struct Environment {
     function: Arc<FunctionConfig>,
+    /// The only one whose requests it may see.
+    tenant: Option<Arc<str>>,
     arn: Arc<str>,
     pub(crate) session: Arc<Session>,
     pub(crate) log: Arc<EnvLog>,
@@ -65,6 +68,7 @@ const LONG_USE: Duration = Duration::from_millis(50);
 /// What an environment is built around.
 pub(crate) struct Parts {
     pub(crate) function: Arc<FunctionConfig>,
+    pub(crate) tenant: Option<Arc<str>>,
     pub(crate) inner_box: Box<dyn EnvBox>,
     pub(crate) log_stream: LogStream,
     /// The runtime client frames its events within the output.
@@ -95,6 +99,7 @@ impl Environment {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Starting> {
         let Parts {
             function,
+            tenant,
             inner_box,
             log_stream,
             frames_in_output,
@@ -127,6 +132,7 @@ impl Environment {
         });
         let environment = Arc::new(Environment {
             function,
+            tenant,
             arn,
             session,
             log,
@@ -256,12 +262,12 @@ pub(crate) fn mebibytes(bytes: u64) -> u32 {
 }
 
 impl Pooled for Environment {
-    fn arn(&self) -> &str {
-        &self.function.key
+    fn wanted_by(&self) -> Wish<'_> {
+        Wish { tenant: self.tenant.as_ref(), ..wish_of(&self.function) }
     }
 
-    fn generation(&self) -> u64 {
-        self.function.generation
+    fn fresh_until(&self) -> Timestamp {
+        self.fresh_until
     }
 
     fn memory_bytes(&self) -> u64 {

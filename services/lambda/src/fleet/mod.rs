@@ -5,19 +5,23 @@
 //! lock is held across one. `pool` decides who may run where, `environment` is one box with its runtime, `blueprint`
 //! says what a box is made from, `log_sink` carries what functions write. The life of one request is `invoke::run`.
 //!
-//! Not here: reserved and provisioned concurrency, layers, extensions, SnapStart.
+//! How many may run at a time is `admission`'s, and `keeper` starts the provisioned ones ahead.
+//!
+//! Not here: layers, extensions, SnapStart.
 //!
 //! Life cycle: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
 //! Scaling: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>.
 //!
 //! **Invariant:** an environment only ever runs one generation of one function, one request at a time.
 
+mod admission;
 mod blueprint;
 mod boxes;
 mod credentials;
 mod env_log;
 mod environ;
 mod environment;
+mod keeper;
 mod log_lines;
 mod log_sink;
 mod log_store;
@@ -45,11 +49,14 @@ use self::blueprint::Workshop;
 use self::boxes::Launcher;
 use self::credentials::CredentialCache;
 use self::environment::{Change, Parts, Starting};
+use self::keeper::Keeper;
 use self::pool::{Pool, PoolLimits};
+use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
 use crate::invoke::trace::{Sampler, Trace};
 use crate::invoke::{self, Invocation, InvokeError, Outcome, Streaming};
 use crate::invoker::{Invoker, Invoking, Opening};
+use crate::metering::Meter;
 
 /// Serves the platform's API into a box, on a listener that is bound inside it.
 pub trait BoxGateway: Send + Sync {
@@ -120,6 +127,32 @@ fn host_memory_bytes() -> u64 {
     total().map_or(4 << 30, |kibibytes| kibibytes * 1024)
 }
 
+/// For whom an environment is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Whose<'a> {
+    /// For an invoke, of this tenant if the function isolates tenants.
+    Invoke { tenant: Option<&'a Arc<str>> },
+    /// For nobody yet: it is provisioned.
+    Nobody,
+}
+
+impl<'a> Whose<'a> {
+    fn tenant(self) -> Option<&'a Arc<str>> {
+        match self {
+            Whose::Invoke { tenant } => tenant,
+            Whose::Nobody => None,
+        }
+    }
+
+    /// What is started ahead shall not have to be replaced as soon as it is there.
+    fn credentials_good_for(self) -> Duration {
+        match self {
+            Whose::Invoke { .. } => Duration::ZERO,
+            Whose::Nobody => 2 * keeper::REPLACE_AHEAD,
+        }
+    }
+}
+
 /// All execution environments. Cheap to clone.
 #[derive(Clone)]
 pub struct Fleet {
@@ -145,6 +178,8 @@ pub(crate) struct Inner {
     gateway: Arc<dyn BoxGateway>,
     limits: FleetLimits,
     pool: Mutex<Pool<Environment>>,
+    keeper: Arc<Keeper>,
+    meter: Arc<Meter>,
     /// Which user id slot each function's boxes have.
     owners: Mutex<HashMap<String, u32>>,
     next_box: AtomicU64,
@@ -175,12 +210,15 @@ impl Fleet {
             gateway: deps.gateway,
             limits: deps.limits,
             pool: Mutex::new(pool),
+            keeper: Arc::new(Keeper::new()),
+            meter: Arc::default(),
             owners: Mutex::default(),
             next_box: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             sampler: Sampler::default(),
         });
         tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
+        tokio::spawn(keeper::keep(Arc::downgrade(&inner), inner.clock.clone()));
         Fleet { inner }
     }
 
@@ -194,7 +232,7 @@ impl Fleet {
         function: Arc<FunctionConfig>,
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
-        let (ticket, turn) = Ticket::enter(&self.inner, function)?;
+        let (ticket, turn) = Ticket::enter(&self.inner, function, &invocation)?;
         invoke::run(ticket, turn, invocation).await
     }
 
@@ -203,6 +241,12 @@ impl Fleet {
     pub fn retire(&self, key: &str, before_generation: u64) {
         let gone = self.inner.pool().retire(key, before_generation);
         kill_all(&gone);
+    }
+
+    /// Where the record of every invocation goes.
+    #[must_use]
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.inner.meter
     }
 
     /// Kills every environment and writes out the logs. Requests that still run fail.
@@ -227,6 +271,14 @@ impl Invoker for Fleet {
     fn retire(&self, key: &str, before_generation: u64) {
         Fleet::retire(self, key, before_generation);
     }
+
+    fn set_capacity(&self, capacity: Capacity) {
+        self.inner.set_capacity(&capacity);
+    }
+
+    fn provisioned_state(&self, key: &str) -> ProvisionedState {
+        self.inner.provisioned_state(key)
+    }
 }
 
 fn kill_all(environments: &[Arc<Environment>]) {
@@ -248,6 +300,14 @@ impl Inner {
     pub(crate) fn trace_of(&self, function: &FunctionConfig, caller: Option<&str>) -> Trace {
         let now = self.clock.now();
         Trace::of_request(caller, function.tracing_mode, now, || self.sampler.decide(&function.key, now))
+    }
+
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     pub(crate) fn limits(&self) -> &FleetLimits {
@@ -278,20 +338,25 @@ impl Inner {
         function: &Arc<FunctionConfig>,
         prepared: &Prepared,
         log: &(String, LogStream),
+        whose: Whose<'_>,
     ) -> Result<Starting, NoBox> {
         if self.closing.load(Ordering::Acquire) {
             return Err(InvokeError::ShuttingDown.into());
         }
         let launcher = self.launcher.as_ref().ok_or(InvokeError::SandboxUnavailable)?;
-        let credentials = self.credentials.get(function).await?;
+        let credentials = self.credentials.get(function, whose.credentials_good_for()).await?;
         let number = self.next_box.fetch_add(1, Ordering::Relaxed);
         let id = format!("fn-{number}");
         let owner = self.owner_slot(&function.arn);
-        let spec = prepared.spec(function, id, owner, &credentials, &log.0, self.workshop.gateway_port);
+        let mut spec = prepared.spec(function, id, owner, &credentials, &log.0, self.workshop.gateway_port);
+        if let Whose::Nobody = whose {
+            environ::set(&mut spec.env, "AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency");
+        }
         let inner_box = launcher.launch(spec).await.map_err(|error| prepared.launch_failed(&error))?;
         let fleet = Arc::downgrade(self);
         Environment::start(Parts {
             function: Arc::clone(function),
+            tenant: whose.tenant().cloned(),
             inner_box,
             log_stream: log.1.clone(),
             frames_in_output: environ::frames_in_output(prepared.language()),
@@ -311,7 +376,12 @@ impl Inner {
     fn on_change(&self, environment: &Arc<Environment>, change: Change) {
         // What is taken out is dropped after the lock.
         let gone = match change {
-            Change::Died => self.pool().remove(environment).into_iter().collect(),
+            Change::Died => {
+                let gone = self.pool().remove(environment);
+                // It may have been a provisioned one.
+                self.keeper.look();
+                gone.into_iter().collect()
+            }
             Change::Measured => self.pool().shrink_to_budget(),
         };
         kill_all(&gone);
@@ -336,12 +406,15 @@ async fn reap(fleet: Weak<Inner>, clock: Clock, idle_timeout: Duration) {
         clock.sleep_until(clock.now().after(step)).await;
         let Some(fleet) = fleet.upgrade() else { return };
         let idle_ms = i64::try_from(idle_timeout.as_millis()).unwrap_or(i64::MAX);
-        let limit = Timestamp(clock.now().as_millis().saturating_sub(idle_ms));
-        let gone = fleet.pool().expire(limit);
+        let now = clock.now();
+        let limit = Timestamp(now.as_millis().saturating_sub(idle_ms));
+        let gone = fleet.pool().expire(limit, now);
         kill_all(&gone);
     }
 }
 
+#[cfg(test)]
+mod capacity_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]

@@ -1,24 +1,41 @@
-//! Who may run now, and where: the account's concurrency, idle environments per function and generation, and the
+//! Where an invoke may run: the environments of each version, idle ones by tenant, provisioned ones apart, and the
 //! limits of the host. Pure bookkeeping under one short lock: it starts nothing, stops nothing and waits for nothing.
+//! How many may run is [`Admission`]'s, which is under the same lock.
 //!
 //! What must die is handed back to the caller, who drops it after the lock.
 //!
 //! **Invariant:** an environment is in at most one place: idle in here, or in the hands of one invoke.
-//! **Invariant:** [`Pool::take`] gives environments of exactly the generation asked for.
+//! **Invariant:** who takes gets an environment of exactly the version, generation and tenant asked for.
+//! **Invariant:** a provisioned environment is never evicted, whatever the host is short of.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use base::{AccountId, Region, Timestamp};
+use base::Timestamp;
+
+use super::admission::{Admission, Owner};
+use crate::invoke::Throttle;
 
 /// What the pool keeps: an environment, or a number in tests.
 pub(crate) trait Pooled {
-    /// What the pool knows its version by: `FunctionConfig::key`.
-    fn arn(&self) -> &str;
-    /// The generation of code and configuration that it runs.
-    fn generation(&self) -> u64;
+    /// What it runs, and for whom.
+    fn wanted_by(&self) -> Wish<'_>;
     /// Memory in use when it was last measured, in bytes.
     fn memory_bytes(&self) -> u64;
+    /// Until when it may get new requests.
+    fn fresh_until(&self) -> Timestamp;
+}
+
+/// Which environment is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    pub(crate) owner: Owner<'a>,
+    /// The version: `FunctionConfig::key`.
+    pub(crate) key: &'a Arc<str>,
+    /// The generation of code and configuration.
+    pub(crate) generation: u64,
+    /// Only with tenant isolation.
+    pub(crate) tenant: Option<&'a Arc<str>>,
 }
 
 /// The limits that the pool enforces.
@@ -29,41 +46,67 @@ pub(crate) struct PoolLimits {
     pub(crate) idle_memory_bytes: u64,
 }
 
+/// Of which kind an environment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Started for an invoke, counted against concurrency while it runs.
+    OnDemand,
+    /// Started ahead.
+    Provisioned,
+}
+
 /// Where an invoke may run.
 pub(crate) enum Place<E> {
     /// In this environment, which is warm.
-    Warm(Arc<E>),
-    /// In a new one, after this idle one (of another function, or an older one) has gone to make room.
+    Warm { environment: Arc<E>, lane: Lane },
+    /// In a new one, on demand, after this idle one (of another function, or an older one) has gone to make room.
     New { evicted: Option<Arc<E>> },
 }
 
 /// Why an invoke may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// The account runs as many invokes as it may.
-    Account,
-    /// The host has as many environments as it may, and all are busy.
+    /// One of AWS's limits.
+    Throttled(Throttle),
+    /// The host has as many environments as it may, and all are busy or provisioned.
     Host,
+}
+
+impl From<Throttle> for Full {
+    fn from(throttle: Throttle) -> Self {
+        Full::Throttled(throttle)
+    }
 }
 
 /// All functions' environments.
 pub(crate) struct Pool<E> {
     limits: PoolLimits,
-    functions: HashMap<String, Function<E>>,
-    running: HashMap<(AccountId, Region), u32>,
+    admission: Admission,
+    versions: HashMap<Arc<str>, Version<E>>,
     /// Environments that exist or are being started.
     environments: usize,
-    /// Idle environments by the order in which they became idle: key to function and back.
-    by_age: BTreeMap<u64, String>,
+    /// Idle environments on demand by the order in which they became idle: to their version and tenant.
+    by_age: BTreeMap<u64, (Arc<str>, Option<Arc<str>>)>,
     next_age: u64,
 }
 
-struct Function<E> {
+struct Version<E> {
     /// Environments below it are not wanted back.
     oldest_wanted: u64,
-    /// The most recently used last.
-    idle: Vec<Idle<E>>,
+    /// On demand, the most recently used last. Without tenant isolation there is one list.
+    idle: HashMap<Option<Arc<str>>, Vec<Idle<E>>>,
+    /// In the hands of invokes, of either kind.
     busy: usize,
+    provisioned: Provisioned<E>,
+}
+
+/// A version's environments that are started ahead.
+struct Provisioned<E> {
+    wanted: u32,
+    starting: u32,
+    /// Idle or busy.
+    ready: u32,
+    idle: Vec<Arc<E>>,
 }
 
 struct Idle<E> {
@@ -72,114 +115,284 @@ struct Idle<E> {
     age: u64,
 }
 
+/// How many environments of a version are provisioned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProvisionedCount {
+    pub(crate) starting: u32,
+    pub(crate) ready: u32,
+    /// Of those that are ready and idle, how many are good for new requests at a certain time.
+    pub(crate) stale: u32,
+}
+
+impl<E> Version<E> {
+    fn new(oldest_wanted: u64) -> Self {
+        let provisioned = Provisioned { wanted: 0, starting: 0, ready: 0, idle: Vec::new() };
+        Version { oldest_wanted, idle: HashMap::new(), busy: 0, provisioned }
+    }
+
+    fn is_unused(&self) -> bool {
+        let provisioned = &self.provisioned;
+        self.busy == 0
+            && self.idle.is_empty()
+            && provisioned.wanted == 0
+            && provisioned.starting == 0
+            && provisioned.ready == 0
+    }
+}
+
 impl<E: Pooled> Pool<E> {
     pub(crate) fn new(limits: PoolLimits) -> Self {
         Pool {
             limits,
-            functions: HashMap::new(),
-            running: HashMap::new(),
+            admission: Admission::new(limits.account_concurrency),
+            versions: HashMap::new(),
             environments: 0,
             by_age: BTreeMap::new(),
             next_age: 0,
         }
     }
 
-    /// Counts an invoke in, if the account may run one more. [`Pool::leave`] counts it out.
-    pub(crate) fn enter(&mut self, account: AccountId, region: &Region) -> Result<(), Full> {
-        let running = self.running.entry((account, region.clone())).or_default();
-        if *running >= self.limits.account_concurrency {
-            return Err(Full::Account);
+    pub(crate) fn admission(&mut self) -> &mut Admission {
+        &mut self.admission
+    }
+
+    /// Counts an invoke in and finds its place: a provisioned environment, the most recently used idle one, or room for
+    /// a new one. Until [`Pool::put_back`] or [`Pool::lost`] the place is taken, until [`Pool::leave`] the invoke counts.
+    pub(crate) fn enter(
+        &mut self,
+        wish: &Wish<'_>,
+        has_rate: bool,
+        now: Timestamp,
+    ) -> Result<Place<E>, Full> {
+        self.admission.request(wish.owner, has_rate, now)?;
+        if let Some(place) = self.take_provisioned(wish) {
+            return Ok(place);
         }
-        *running += 1;
-        Ok(())
+        self.admission.enter(wish.owner)?;
+        let place = self.take(wish, now);
+        if place.is_err() {
+            self.admission.leave(wish.owner);
+        }
+        place
+    }
+
+    /// The environment of this invoke is of no use: another place. When there is none the invoke does not count any
+    /// more.
+    pub(crate) fn elsewhere(
+        &mut self,
+        wish: &Wish<'_>,
+        lane: Lane,
+        now: Timestamp,
+    ) -> Result<Place<E>, Full> {
+        self.lost(wish, lane);
+        if let Some(place) = self.take_provisioned(wish) {
+            self.leave(wish, lane);
+            return Ok(place);
+        }
+        if lane == Lane::Provisioned {
+            // What the lost one was is free for it.
+            self.admission.enter(wish.owner)?;
+        }
+        let place = self.take(wish, now);
+        if place.is_err() {
+            self.admission.leave(wish.owner);
+        }
+        place
     }
 
     /// Counts an invoke out.
-    pub(crate) fn leave(&mut self, account: AccountId, region: &Region) {
-        let key = (account, region.clone());
-        if let Some(running) = self.running.get_mut(&key) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                self.running.remove(&key);
-            }
+    pub(crate) fn leave(&mut self, wish: &Wish<'_>, lane: Lane) {
+        if lane == Lane::OnDemand {
+            self.admission.leave(wish.owner);
         }
     }
 
-    /// Finds the most recently used idle environment of exactly this generation, or room for a new one. Either way
-    /// one environment of the function is busy until [`Pool::put_back`] or [`Pool::lost`].
-    pub(crate) fn take(&mut self, arn: &str, generation: u64) -> Result<Place<E>, Full> {
-        if let Some(function) = self.functions.get_mut(arn)
-            && let Some(at) =
-                function.idle.iter().rposition(|idle| idle.environment.generation() == generation)
-        {
-            let idle = function.idle.remove(at);
-            function.busy += 1;
-            self.by_age.remove(&idle.age);
-            return Ok(Place::Warm(idle.environment));
+    fn take_provisioned(&mut self, wish: &Wish<'_>) -> Option<Place<E>> {
+        let version = self.versions.get_mut(&**wish.key)?;
+        let idle = &mut version.provisioned.idle;
+        let at = idle.iter().rposition(|idle| idle.wanted_by().generation == wish.generation)?;
+        let environment = idle.remove(at);
+        version.busy += 1;
+        Some(Place::Warm { environment, lane: Lane::Provisioned })
+    }
+
+    fn take(&mut self, wish: &Wish<'_>, now: Timestamp) -> Result<Place<E>, Full> {
+        if let Some(environment) = self.take_idle(wish) {
+            return Ok(Place::Warm { environment, lane: Lane::OnDemand });
         }
+        // The host's room first: it costs nothing if the pace then says no.
+        let must_evict = self.environments >= self.limits.max_environments;
+        if must_evict && self.by_age.is_empty() {
+            return Err(Full::Host);
+        }
+        self.admission.launch(wish.owner, wish.tenant.is_some(), now)?;
+        let evicted = if must_evict { self.evict_oldest() } else { None };
+        self.environments += 1;
+        self.version(wish).busy += 1;
+        Ok(Place::New { evicted })
+    }
+
+    fn take_idle(&mut self, wish: &Wish<'_>) -> Option<Arc<E>> {
+        let version = self.versions.get_mut(&**wish.key)?;
+        let tenant = wish.tenant.cloned();
+        let list = version.idle.get_mut(&tenant)?;
+        let at = list.iter().rposition(|idle| idle.environment.wanted_by().generation == wish.generation)?;
+        let idle = list.remove(at);
+        if list.is_empty() && tenant.is_some() {
+            version.idle.remove(&tenant);
+        }
+        version.busy += 1;
+        self.by_age.remove(&idle.age);
+        Some(idle.environment)
+    }
+
+    /// An environment is idle again. What is given back must go: it, when it is not wanted any more.
+    pub(crate) fn put_back(&mut self, environment: Arc<E>, lane: Lane, now: Timestamp) -> Option<Arc<E>> {
+        let wish = environment.wanted_by();
+        let (key, tenant, generation) = (Arc::clone(wish.key), wish.tenant.cloned(), wish.generation);
+        let version = self.versions.get_mut(&key).filter(|version| generation >= version.oldest_wanted);
+        let Some(version) = version else {
+            self.lost(&environment.wanted_by(), lane);
+            return Some(environment);
+        };
+        if lane == Lane::Provisioned {
+            if version.provisioned.ready > version.provisioned.wanted {
+                self.lost(&environment.wanted_by(), lane);
+                return Some(environment);
+            }
+            version.busy = version.busy.saturating_sub(1);
+            version.provisioned.idle.push(environment);
+            return None;
+        }
+        version.busy = version.busy.saturating_sub(1);
+        let age = self.next_age;
+        self.next_age += 1;
+        version.idle.entry(tenant.clone()).or_default().push(Idle { environment, since: now, age });
+        self.by_age.insert(age, (key, tenant));
+        None
+    }
+
+    /// A busy environment is gone, or was never started.
+    pub(crate) fn lost(&mut self, wish: &Wish<'_>, lane: Lane) {
+        if let Some(version) = self.versions.get_mut(&**wish.key) {
+            version.busy = version.busy.saturating_sub(1);
+            if lane == Lane::Provisioned {
+                version.provisioned.ready = version.provisioned.ready.saturating_sub(1);
+            }
+        }
+        self.uncount(wish, lane);
+        self.forget_if_unused(wish.key);
+    }
+
+    /// Sets how many environments of a version are to be provisioned. Gives the idle ones that are too many.
+    pub(crate) fn set_provisioned(&mut self, wish: &Wish<'_>, wanted: u32) -> Vec<Arc<E>> {
+        self.version(wish).provisioned.wanted = wanted;
+        let gone = self.drop_surplus(wish.key);
+        self.forget_if_unused(wish.key);
+        gone
+    }
+
+    /// Makes room for an environment that is to be provisioned; [`Pool::provisioned_ready`] or
+    /// [`Pool::provisioned_failed`] says what became of it.
+    pub(crate) fn provision(&mut self, wish: &Wish<'_>) -> Result<Option<Arc<E>>, Full> {
         let evicted = if self.environments >= self.limits.max_environments {
             Some(self.evict_oldest().ok_or(Full::Host)?)
         } else {
             None
         };
         self.environments += 1;
-        match self.functions.get_mut(arn) {
-            Some(function) => function.busy += 1,
-            None => {
-                let function = Function { oldest_wanted: generation, idle: Vec::new(), busy: 1 };
-                self.functions.insert(arn.to_owned(), function);
+        self.version(wish).provisioned.starting += 1;
+        Ok(evicted)
+    }
+
+    /// A provisioned environment waits for its first event. Gives what must go: one that it replaces, or itself.
+    pub(crate) fn provisioned_ready(&mut self, environment: Arc<E>) -> Vec<Arc<E>> {
+        let wish = environment.wanted_by();
+        let key = Arc::clone(wish.key);
+        self.admission.provision(wish.owner, 1);
+        let version = self.version(&wish);
+        version.provisioned.starting = version.provisioned.starting.saturating_sub(1);
+        version.provisioned.ready += 1;
+        version.provisioned.idle.push(Arc::clone(&environment));
+        let mut gone = self.drop_surplus(&key);
+        gone.extend(self.drop_old(&key));
+        self.forget_if_unused(&key);
+        gone
+    }
+
+    /// A provisioned environment did not start.
+    pub(crate) fn provisioned_failed(&mut self, wish: &Wish<'_>) {
+        self.environments = self.environments.saturating_sub(1);
+        let provisioned = &mut self.version(wish).provisioned;
+        provisioned.starting = provisioned.starting.saturating_sub(1);
+        self.forget_if_unused(wish.key);
+    }
+
+    /// The provisioned environments of a version; those whose time is up by `then` are stale.
+    pub(crate) fn provisioned(&self, key: &str, then: Timestamp) -> ProvisionedCount {
+        let Some(version) = self.versions.get(key) else { return ProvisionedCount::default() };
+        let provisioned = &version.provisioned;
+        let stale = provisioned.idle.iter().filter(|idle| idle.fresh_until() <= then).count();
+        ProvisionedCount {
+            starting: provisioned.starting,
+            ready: provisioned.ready,
+            stale: u32::try_from(stale).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Takes out provisioned idle ones beyond the number wanted, those first whose time is up first.
+    fn drop_surplus(&mut self, key: &Arc<str>) -> Vec<Arc<E>> {
+        let mut gone = Vec::new();
+        if let Some(version) = self.versions.get_mut(&**key) {
+            let provisioned = &mut version.provisioned;
+            while provisioned.ready > provisioned.wanted {
+                let oldest = provisioned.idle.iter().enumerate().min_by_key(|(_, idle)| idle.fresh_until());
+                let Some((at, _)) = oldest else { break };
+                gone.push(provisioned.idle.remove(at));
+                provisioned.ready -= 1;
             }
         }
-        Ok(Place::New { evicted })
+        self.uncount_all(&gone, Lane::Provisioned);
+        gone
     }
 
-    /// An environment is idle again. What is given back must go: it, when it is not wanted any more.
-    pub(crate) fn put_back(&mut self, environment: Arc<E>, now: Timestamp) -> Option<Arc<E>> {
-        let function = self.functions.get_mut(environment.arn());
-        let Some(function) = function.filter(|known| environment.generation() >= known.oldest_wanted) else {
-            self.lost(environment.arn());
-            return Some(environment);
-        };
-        function.busy = function.busy.saturating_sub(1);
-        let age = self.next_age;
-        self.next_age += 1;
-        self.by_age.insert(age, environment.arn().to_owned());
-        function.idle.push(Idle { environment, since: now, age });
-        None
-    }
-
-    /// A busy environment of the function is gone, or was never started.
-    pub(crate) fn lost(&mut self, arn: &str) {
-        self.environments = self.environments.saturating_sub(1);
-        if let Some(function) = self.functions.get_mut(arn) {
-            function.busy = function.busy.saturating_sub(1);
-        }
-        self.forget_if_unused(arn);
+    /// Takes out provisioned idle ones of generations that are not wanted any more.
+    fn drop_old(&mut self, key: &str) -> Vec<Arc<E>> {
+        let Some(version) = self.versions.get_mut(key) else { return Vec::new() };
+        let oldest_wanted = version.oldest_wanted;
+        let is_old = |idle: &mut Arc<E>| idle.wanted_by().generation < oldest_wanted;
+        let gone: Vec<Arc<E>> = version.provisioned.idle.extract_if(.., is_old).collect();
+        let count = u32::try_from(gone.len()).unwrap_or(u32::MAX);
+        version.provisioned.ready = version.provisioned.ready.saturating_sub(count);
+        self.uncount_all(&gone, Lane::Provisioned);
+        gone
     }
 
     /// From now on nothing older than `before` is wanted. Gives the idle ones that must go.
-    pub(crate) fn retire(&mut self, arn: &str, before: u64) -> Vec<Arc<E>> {
-        let Some(function) = self.functions.get_mut(arn) else { return Vec::new() };
-        function.oldest_wanted = function.oldest_wanted.max(before);
-        let gone = self.remove_idle(arn, |idle| idle.environment.generation() < before);
-        self.forget_if_unused(arn);
+    pub(crate) fn retire(&mut self, key: &str, before: u64) -> Vec<Arc<E>> {
+        let Some(version) = self.versions.get_mut(key) else { return Vec::new() };
+        version.oldest_wanted = version.oldest_wanted.max(before);
+        let mut gone = self.remove_idle(key, |idle| idle.environment.wanted_by().generation < before);
+        gone.extend(self.drop_old(key));
+        self.forget_if_unused(key);
         gone
     }
 
     /// Takes out what has been idle since `limit` or longer.
-    pub(crate) fn expire(&mut self, limit: Timestamp) -> Vec<Arc<E>> {
-        let arns: Vec<String> = self.functions.keys().cloned().collect();
+    pub(crate) fn expire(&mut self, limit: Timestamp, now: Timestamp) -> Vec<Arc<E>> {
+        let keys: Vec<Arc<str>> = self.versions.keys().cloned().collect();
         let mut gone = Vec::new();
-        for arn in arns {
-            gone.extend(self.remove_idle(&arn, |idle| idle.since <= limit));
-            self.forget_if_unused(&arn);
+        for key in keys {
+            gone.extend(self.remove_idle(&key, |idle| idle.since <= limit));
+            self.forget_if_unused(&key);
         }
+        self.admission.tidy(now);
         gone
     }
 
     /// Takes out the longest idle until the idle ones fit into their memory budget.
     pub(crate) fn shrink_to_budget(&mut self) -> Vec<Arc<E>> {
-        let idle = || self.functions.values().flat_map(|function| &function.idle);
+        let idle = || self.versions.values().flat_map(|version| version.idle.values().flatten());
         let mut bytes: u64 = idle().map(|idle| idle.environment.memory_bytes()).sum();
         let mut gone = Vec::new();
         while bytes > self.limits.idle_memory_bytes
@@ -193,45 +406,101 @@ impl<E: Pooled> Pool<E> {
 
     /// Takes one environment out of the idle ones, if it is there: it has died.
     pub(crate) fn remove(&mut self, environment: &Arc<E>) -> Option<Arc<E>> {
-        let arn = environment.arn().to_owned();
-        let gone = self.remove_idle(&arn, |idle| Arc::ptr_eq(&idle.environment, environment));
-        self.forget_if_unused(&arn);
-        gone.into_iter().next()
+        let wish = environment.wanted_by();
+        let mut gone = self.remove_idle(wish.key, |idle| Arc::ptr_eq(&idle.environment, environment));
+        if gone.is_empty()
+            && let Some(version) = self.versions.get_mut(&**wish.key)
+        {
+            let provisioned = &mut version.provisioned;
+            gone = provisioned.idle.extract_if(.., |idle| Arc::ptr_eq(idle, environment)).collect();
+            provisioned.ready = provisioned.ready.saturating_sub(u32::from(!gone.is_empty()));
+            self.uncount_all(&gone, Lane::Provisioned);
+        }
+        self.forget_if_unused(wish.key);
+        gone.pop()
     }
 
     /// Takes out everything idle; nothing that is busy is wanted back.
     pub(crate) fn close(&mut self) -> Vec<Arc<E>> {
-        let arns: Vec<String> = self.functions.keys().cloned().collect();
-        arns.iter().flat_map(|arn| self.retire(arn, u64::MAX)).collect()
+        let keys: Vec<Arc<str>> = self.versions.keys().cloned().collect();
+        for key in &keys {
+            if let Some(version) = self.versions.get_mut(key) {
+                version.provisioned.wanted = 0;
+            }
+        }
+        keys.iter().flat_map(|key| self.retire(key, u64::MAX)).collect()
     }
 
     /// How many environments exist or are being started, and how many of them are idle.
     pub(crate) fn count(&self) -> (usize, usize) {
-        (self.environments, self.by_age.len())
+        let provisioned: usize = self.versions.values().map(|version| version.provisioned.idle.len()).sum();
+        (self.environments, self.by_age.len() + provisioned)
+    }
+
+    fn version(&mut self, wish: &Wish<'_>) -> &mut Version<E> {
+        self.versions.entry(Arc::clone(wish.key)).or_insert_with(|| Version::new(wish.generation))
     }
 
     fn evict_oldest(&mut self) -> Option<Arc<E>> {
-        let (&age, arn) = self.by_age.first_key_value()?;
-        let arn = arn.clone();
-        let gone = self.remove_idle(&arn, |idle| idle.age == age).pop();
-        self.forget_if_unused(&arn);
-        gone
+        let (&age, (key, tenant)) = self.by_age.first_key_value()?;
+        let (key, tenant) = (Arc::clone(key), tenant.clone());
+        let version = self.versions.get_mut(&key)?;
+        let list = version.idle.get_mut(&tenant)?;
+        let at = list.iter().position(|idle| idle.age == age)?;
+        let gone = list.remove(at).environment;
+        if list.is_empty() {
+            version.idle.remove(&tenant);
+        }
+        self.by_age.remove(&age);
+        self.uncount(&gone.wanted_by(), Lane::OnDemand);
+        self.forget_if_unused(&key);
+        Some(gone)
     }
 
-    fn remove_idle(&mut self, arn: &str, goes: impl Fn(&Idle<E>) -> bool) -> Vec<Arc<E>> {
-        let Some(function) = self.functions.get_mut(arn) else { return Vec::new() };
-        let gone: Vec<Idle<E>> = function.idle.extract_if(.., |idle| goes(idle)).collect();
-        self.environments = self.environments.saturating_sub(gone.len());
+    fn remove_idle(&mut self, key: &str, goes: impl Fn(&Idle<E>) -> bool) -> Vec<Arc<E>> {
+        let Some(version) = self.versions.get_mut(key) else { return Vec::new() };
+        let mut gone = Vec::new();
+        for list in version.idle.values_mut() {
+            gone.extend(list.extract_if(.., |idle| goes(idle)));
+        }
+        if !gone.is_empty() {
+            version.idle.retain(|_, list| !list.is_empty());
+        }
         for idle in &gone {
             self.by_age.remove(&idle.age);
         }
-        gone.into_iter().map(|idle| idle.environment).collect()
+        let gone: Vec<Arc<E>> = gone.into_iter().map(|idle| idle.environment).collect();
+        self.uncount_all(&gone, Lane::OnDemand);
+        gone
     }
 
-    /// A function without environments needs no entry: nothing of it can come back.
-    fn forget_if_unused(&mut self, arn: &str) {
-        if self.functions.get(arn).is_some_and(|function| function.busy == 0 && function.idle.is_empty()) {
-            self.functions.remove(arn);
+    fn uncount_all(&mut self, gone: &[Arc<E>], lane: Lane) {
+        for environment in gone {
+            self.uncount(&environment.wanted_by(), lane);
+        }
+    }
+
+    /// One environment less.
+    fn uncount(&mut self, wish: &Wish<'_>, lane: Lane) {
+        self.environments = self.environments.saturating_sub(1);
+        if lane == Lane::Provisioned {
+            self.admission.provision(wish.owner, -1);
+        }
+        if wish.tenant.is_some() {
+            self.admission.tenant_gone(wish.owner);
+        }
+    }
+
+    /// A version without environments needs no entry: nothing of it can come back.
+    fn forget_if_unused(&mut self, key: &str) {
+        // A list stays empty while requests come and go; it is no environment.
+        if let Some(version) = self.versions.get_mut(key)
+            && version.busy == 0
+        {
+            version.idle.retain(|_, list| !list.is_empty());
+            if version.is_unused() {
+                self.versions.remove(key);
+            }
         }
     }
 }

@@ -1,99 +1,125 @@
 //! The pool's bookkeeping.
 
+use base::{AccountId, Region};
+
 use super::*;
 
 struct Fake {
-    arn: &'static str,
+    key: Arc<str>,
+    region: Region,
     generation: u64,
+    tenant: Option<Arc<str>>,
     bytes: u64,
+    fresh_until: Timestamp,
 }
 
 impl Pooled for Fake {
-    fn arn(&self) -> &str {
-        self.arn
-    }
-
-    fn generation(&self) -> u64 {
-        self.generation
+    fn wanted_by(&self) -> Wish<'_> {
+        let owner = Owner { account: AccountId::DEFAULT, region: &self.region, arn: &self.key };
+        Wish { owner, key: &self.key, generation: self.generation, tenant: self.tenant.as_ref() }
     }
 
     fn memory_bytes(&self) -> u64 {
         self.bytes
     }
+
+    fn fresh_until(&self) -> Timestamp {
+        self.fresh_until
+    }
 }
 
-const LIMITS: PoolLimits = PoolLimits { account_concurrency: 2, max_environments: 3, idle_memory_bytes: 250 };
+const LIMITS: PoolLimits = PoolLimits { account_concurrency: 9, max_environments: 3, idle_memory_bytes: 250 };
+const NOW: Timestamp = Timestamp(0);
 
-fn fake(arn: &'static str, generation: u64) -> Arc<Fake> {
-    Arc::new(Fake { arn, generation, bytes: 100 })
+fn fake(key: &str, generation: u64) -> Arc<Fake> {
+    Arc::new(Fake {
+        key: Arc::from(key),
+        region: Region::default(),
+        generation,
+        tenant: None,
+        bytes: 100,
+        fresh_until: Timestamp(1000),
+    })
 }
 
-fn warm(pool: &mut Pool<Fake>, arn: &str, generation: u64) -> Option<Arc<Fake>> {
-    match pool.take(arn, generation) {
-        Ok(Place::Warm(environment)) => Some(environment),
+fn of_tenant(key: &str, tenant: &str) -> Arc<Fake> {
+    Arc::new(Fake { tenant: Some(Arc::from(tenant)), ..Arc::into_inner(fake(key, 1)).unwrap() })
+}
+
+/// Enters for an environment like this one; a warm one, if it gets it.
+fn warm(pool: &mut Pool<Fake>, like: &Arc<Fake>) -> Option<Arc<Fake>> {
+    match pool.enter(&like.wanted_by(), false, NOW) {
+        Ok(Place::Warm { environment, lane: Lane::OnDemand }) => Some(environment),
         _ => None,
     }
 }
 
+fn leave(pool: &mut Pool<Fake>, environment: &Arc<Fake>, now: i64) -> Option<Arc<Fake>> {
+    pool.leave(&environment.wanted_by(), Lane::OnDemand);
+    pool.put_back(Arc::clone(environment), Lane::OnDemand, Timestamp(now))
+}
+
 fn add(pool: &mut Pool<Fake>, environment: &Arc<Fake>, now: i64) {
-    assert!(warm(pool, environment.arn, environment.generation).is_none());
-    assert!(pool.put_back(Arc::clone(environment), Timestamp(now)).is_none());
+    assert!(warm(pool, environment).is_none());
+    assert!(leave(pool, environment, now).is_none());
+}
+
+fn keys(gone: &[Arc<Fake>]) -> Vec<&str> {
+    gone.iter().map(|gone| &*gone.key).collect()
+}
+
+/// Nothing runs and nothing is kept: whatever happened, no count leaked.
+fn assert_empty(pool: &mut Pool<Fake>, like: &Arc<Fake>) {
+    assert_eq!(pool.count(), (0, 0));
+    assert_eq!(pool.admission().running(like.wanted_by().owner), (0, 0));
+    assert!(pool.versions.is_empty() && pool.by_age.is_empty());
 }
 
 #[test]
 fn the_most_recently_used_comes_first() {
     let mut pool = Pool::new(LIMITS);
     let (a, b) = (fake("f", 1), fake("f", 1));
-    assert!(warm(&mut pool, "f", 1).is_none() && warm(&mut pool, "f", 1).is_none());
-    assert!(pool.put_back(a.clone(), Timestamp(1)).is_none());
-    assert!(pool.put_back(b.clone(), Timestamp(2)).is_none());
-    assert!(Arc::ptr_eq(&warm(&mut pool, "f", 1).unwrap(), &b));
-    assert!(pool.put_back(b.clone(), Timestamp(3)).is_none());
-    assert!(Arc::ptr_eq(&warm(&mut pool, "f", 1).unwrap(), &b));
-    assert!(Arc::ptr_eq(&warm(&mut pool, "f", 1).unwrap(), &a));
+    assert!(warm(&mut pool, &a).is_none() && warm(&mut pool, &b).is_none());
+    assert!(leave(&mut pool, &a, 1).is_none());
+    assert!(leave(&mut pool, &b, 2).is_none());
+    assert!(Arc::ptr_eq(&warm(&mut pool, &a).unwrap(), &b));
+    assert!(leave(&mut pool, &b, 3).is_none());
+    assert!(Arc::ptr_eq(&warm(&mut pool, &a).unwrap(), &b));
+    assert!(Arc::ptr_eq(&warm(&mut pool, &a).unwrap(), &a));
     assert_eq!(pool.count(), (2, 0));
 }
 
 #[test]
 fn another_generation_is_never_given() {
     let mut pool = Pool::new(LIMITS);
-    add(&mut pool, &fake("f", 1), 0);
-    assert!(warm(&mut pool, "f", 2).is_none());
-    let newer = fake("f", 2);
-    assert!(pool.put_back(newer.clone(), Timestamp(0)).is_none());
+    let (older, newer) = (fake("f", 1), fake("f", 2));
+    add(&mut pool, &older, 0);
+    add(&mut pool, &newer, 0);
     assert_eq!(pool.retire("f", 2).len(), 1);
-    assert!(warm(&mut pool, "f", 1).is_none());
-    assert!(pool.put_back(fake("f", 1), Timestamp(0)).is_some(), "what is retired is not taken back");
-    assert!(Arc::ptr_eq(&warm(&mut pool, "f", 2).unwrap(), &newer));
-    pool.lost("f");
-    assert_eq!(pool.count(), (0, 0));
+    assert!(warm(&mut pool, &older).is_none());
+    assert!(leave(&mut pool, &older, 0).is_some(), "what is retired is not taken back");
+    assert!(Arc::ptr_eq(&warm(&mut pool, &newer).unwrap(), &newer));
+    pool.lost(&newer.wanted_by(), Lane::OnDemand);
+    pool.leave(&newer.wanted_by(), Lane::OnDemand);
+    assert_empty(&mut pool, &newer);
 }
 
 #[test]
 fn a_full_host_evicts_the_longest_idle_and_otherwise_refuses() {
     let mut pool = Pool::new(LIMITS);
-    let old = fake("a", 1);
-    add(&mut pool, &old, 1);
-    add(&mut pool, &fake("b", 1), 2);
-    add(&mut pool, &fake("c", 1), 3);
-    let Ok(Place::New { evicted: Some(evicted) }) = pool.take("d", 1) else { panic!("no room was made") };
-    assert!(Arc::ptr_eq(&evicted, &old));
-    assert!(warm(&mut pool, "b", 1).is_some() && warm(&mut pool, "c", 1).is_some());
-    assert!(matches!(pool.take("e", 1), Err(Full::Host)));
-    pool.lost("d");
-    assert!(matches!(pool.take("e", 1), Ok(Place::New { evicted: None })));
-}
-
-#[test]
-fn an_account_has_its_own_limit() {
-    let mut pool: Pool<Fake> = Pool::new(LIMITS);
-    let (account, region) = (AccountId::DEFAULT, Region::default());
-    let elsewhere: Region = "eu-central-1".parse().unwrap();
-    assert!(pool.enter(account, &region).is_ok() && pool.enter(account, &region).is_ok());
-    assert_eq!(pool.enter(account, &region), Err(Full::Account));
-    assert!(pool.enter(account, &elsewhere).is_ok());
-    pool.leave(account, &region);
-    assert!(pool.enter(account, &region).is_ok());
+    let (a, b, c, d, e) = (fake("a", 1), fake("b", 1), fake("c", 1), fake("d", 1), fake("e", 1));
+    add(&mut pool, &a, 1);
+    add(&mut pool, &b, 2);
+    add(&mut pool, &c, 3);
+    let Ok(Place::New { evicted: Some(evicted) }) = pool.enter(&d.wanted_by(), false, NOW) else {
+        panic!("no room was made")
+    };
+    assert!(Arc::ptr_eq(&evicted, &a));
+    assert!(warm(&mut pool, &b).is_some() && warm(&mut pool, &c).is_some());
+    assert!(matches!(pool.enter(&e.wanted_by(), false, NOW), Err(Full::Host)));
+    assert_eq!(pool.admission().running(e.wanted_by().owner).0, 0, "who is refused does not count");
+    pool.lost(&d.wanted_by(), Lane::OnDemand);
+    assert!(matches!(pool.enter(&e.wanted_by(), false, NOW), Ok(Place::New { evicted: None })));
 }
 
 #[test]
@@ -102,10 +128,135 @@ fn the_idle_keep_to_their_time_and_memory() {
     add(&mut pool, &fake("a", 1), 10);
     add(&mut pool, &fake("b", 1), 20);
     add(&mut pool, &fake("c", 1), 30);
-    let gone = pool.shrink_to_budget();
-    assert_eq!(gone.iter().map(|gone| gone.arn).collect::<Vec<_>>(), ["a"]);
-    let gone = pool.expire(Timestamp(20));
-    assert_eq!(gone.iter().map(|gone| gone.arn).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(keys(&pool.shrink_to_budget()), ["a"]);
+    assert_eq!(keys(&pool.expire(Timestamp(20), NOW)), ["b"]);
     assert_eq!(pool.close().len(), 1);
-    assert_eq!(pool.count(), (0, 0));
+    assert_empty(&mut pool, &fake("c", 1));
+}
+
+#[test]
+fn tenants_never_share() {
+    let mut pool = Pool::new(LIMITS);
+    let (blue, green, plain) = (of_tenant("f", "blue"), of_tenant("f", "green"), fake("f", 1));
+    add(&mut pool, &blue, 1);
+    add(&mut pool, &green, 2);
+    assert!(warm(&mut pool, &plain).is_none());
+    assert!(leave(&mut pool, &plain, 3).is_none());
+    assert!(Arc::ptr_eq(&warm(&mut pool, &green).unwrap(), &green));
+    assert!(Arc::ptr_eq(&warm(&mut pool, &blue).unwrap(), &blue));
+    assert!(leave(&mut pool, &blue, 4).is_none() && leave(&mut pool, &green, 5).is_none());
+    assert_eq!(pool.retire("f", 2).len(), 3);
+    assert_empty(&mut pool, &blue);
+}
+
+#[test]
+fn many_tenants_push_each_other_out() {
+    let mut pool = Pool::new(LIMITS);
+    for tenant in 0..100 {
+        add(&mut pool, &of_tenant("f", &tenant.to_string()), tenant);
+        assert!(pool.count().0 <= 3);
+    }
+    assert!(warm(&mut pool, &of_tenant("f", "99")).is_some());
+    assert!(warm(&mut pool, &of_tenant("f", "0")).is_none());
+}
+
+/// Provisions so many environments of `f`.
+fn provisioned(pool: &mut Pool<Fake>, count: u32) -> Vec<Arc<Fake>> {
+    let one = fake("f", 1);
+    assert!(pool.set_provisioned(&one.wanted_by(), count).is_empty());
+    let all: Vec<Arc<Fake>> = (0..count).map(|_| fake("f", 1)).collect();
+    for environment in &all {
+        assert!(pool.provision(&environment.wanted_by()).unwrap().is_none());
+        assert!(pool.provisioned_ready(Arc::clone(environment)).is_empty());
+    }
+    all
+}
+
+fn take(pool: &mut Pool<Fake>, like: &Arc<Fake>) -> Option<Lane> {
+    match pool.enter(&like.wanted_by(), false, NOW) {
+        Ok(Place::Warm { lane, .. }) => Some(lane),
+        Ok(Place::New { .. }) => None,
+        Err(full) => panic!("{full:?}"),
+    }
+}
+
+#[test]
+fn provisioned_environments_come_first_and_then_those_on_demand() {
+    let mut pool = Pool::new(LIMITS);
+    let all = provisioned(&mut pool, 2);
+    assert_eq!(take(&mut pool, &all[0]), Some(Lane::Provisioned));
+    assert_eq!(take(&mut pool, &all[0]), Some(Lane::Provisioned));
+    assert_eq!(take(&mut pool, &all[0]), None);
+    assert_eq!(pool.admission().running(all[0].wanted_by().owner), (1, 1), "only the last one counts");
+    let on_demand = fake("f", 1);
+    assert!(leave(&mut pool, &on_demand, 1).is_none());
+    assert_eq!(take(&mut pool, &on_demand), Some(Lane::OnDemand));
+    assert!(pool.put_back(Arc::clone(&all[0]), Lane::Provisioned, NOW).is_none());
+    assert_eq!(take(&mut pool, &on_demand), Some(Lane::Provisioned));
+}
+
+#[test]
+fn what_is_provisioned_stays_whatever_the_host_is_short_of() {
+    let mut pool = Pool::new(PoolLimits { idle_memory_bytes: 0, ..LIMITS });
+    let all = provisioned(&mut pool, 3);
+    assert!(pool.shrink_to_budget().is_empty() && pool.expire(Timestamp(i64::MAX), NOW).is_empty());
+    assert!(matches!(pool.enter(&fake("g", 1).wanted_by(), false, NOW), Err(Full::Host)));
+    assert!(matches!(pool.provision(&all[0].wanted_by()), Err(Full::Host)));
+    assert_eq!(pool.set_provisioned(&all[0].wanted_by(), 1).len(), 2);
+    assert_eq!(pool.provisioned("f", NOW), ProvisionedCount { starting: 0, ready: 1, stale: 0 });
+    assert_eq!(pool.retire("f", 2).len(), 1, "but not what is retired");
+    assert_eq!(pool.provisioned("f", NOW).ready, 0);
+    pool.set_provisioned(&all[0].wanted_by(), 0);
+    assert_empty(&mut pool, &all[0]);
+}
+
+#[test]
+fn a_provisioned_environment_that_dies_is_missed() {
+    let mut pool = Pool::new(LIMITS);
+    let all = provisioned(&mut pool, 2);
+    assert!(pool.remove(&all[0]).is_some() && pool.remove(&all[0]).is_none());
+    assert_eq!(pool.provisioned("f", NOW).ready, 1);
+    // The other one dies under an invoke, which goes on elsewhere and counts from then on.
+    assert_eq!(take(&mut pool, &all[1]), Some(Lane::Provisioned));
+    let place = pool.elsewhere(&all[1].wanted_by(), Lane::Provisioned, NOW);
+    assert!(matches!(place, Ok(Place::New { .. })));
+    assert_eq!(pool.admission().running(all[1].wanted_by().owner), (1, 1));
+    pool.lost(&all[1].wanted_by(), Lane::OnDemand);
+    pool.leave(&all[1].wanted_by(), Lane::OnDemand);
+    assert_eq!(pool.provisioned("f", NOW), ProvisionedCount::default());
+    pool.set_provisioned(&all[1].wanted_by(), 0);
+    assert_empty(&mut pool, &all[0]);
+}
+
+#[test]
+fn who_finds_nothing_elsewhere_does_not_count() {
+    let mut pool = Pool::new(PoolLimits { max_environments: 1, ..LIMITS });
+    let all = provisioned(&mut pool, 1);
+    assert_eq!(take(&mut pool, &all[0]), Some(Lane::Provisioned));
+    // Its room went to a replacement at once.
+    let lost_to = fake("f", 1);
+    pool.lost(&all[0].wanted_by(), Lane::Provisioned);
+    pool.provision(&lost_to.wanted_by()).unwrap();
+    pool.version(&lost_to.wanted_by()).busy += 1;
+    pool.environments += 1;
+    assert!(pool.elsewhere(&all[0].wanted_by(), Lane::Provisioned, NOW).is_err());
+    assert_eq!(pool.admission().running(all[0].wanted_by().owner), (0, 0));
+}
+
+#[test]
+fn a_replacement_drives_out_the_stale() {
+    let mut pool = Pool::new(LIMITS);
+    let stale = fake("f", 1);
+    let fresh = Arc::new(Fake { fresh_until: Timestamp(2000), ..Arc::into_inner(fake("f", 1)).unwrap() });
+    pool.set_provisioned(&stale.wanted_by(), 1);
+    pool.provision(&stale.wanted_by()).unwrap();
+    assert!(pool.provisioned_ready(Arc::clone(&stale)).is_empty());
+    assert_eq!(pool.provisioned("f", Timestamp(1000)).stale, 1);
+    pool.provision(&fresh.wanted_by()).unwrap();
+    let gone = pool.provisioned_ready(Arc::clone(&fresh));
+    assert!(gone.len() == 1 && Arc::ptr_eq(&gone[0], &stale));
+    assert_eq!(pool.provisioned("f", Timestamp(1000)), ProvisionedCount { starting: 0, ready: 1, stale: 0 });
+    pool.provision(&fresh.wanted_by()).unwrap();
+    pool.provisioned_failed(&fresh.wanted_by());
+    assert_eq!(pool.count(), (1, 1));
 }

@@ -1,12 +1,14 @@
 //! One invoke's place in the pool: counted in, an environment or the room for one, counted out. Nothing leaks, however
-//! the invoke ends: dropping the ticket gives everything back.
+//! the invoke ends: dropping the ticket gives everything back, and writes the invoke's record.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use super::pool::{Full, Place};
+use super::admission::Owner;
+use super::pool::{Full, Lane, Place, Wish};
 use super::{Environment, Inner};
 use crate::function::FunctionConfig;
-use crate::invoke::{InvokeError, Throttle};
+use crate::invoke::{Invocation, InvokeError, Origin};
+use crate::metering::{Beginning, Ended};
 
 /// Where the invoke may run.
 pub(crate) enum Turn {
@@ -20,9 +22,11 @@ pub(crate) enum Turn {
 pub(crate) struct Ticket {
     fleet: Arc<Inner>,
     function: Arc<FunctionConfig>,
-    /// An environment, or the room for one, is counted as busy for this invoke.
+    beginning: Beginning,
+    lane: Lane,
+    /// It counts, and an environment, or the room for one, is busy for it.
     has_place: bool,
-    settled: bool,
+    ended: OnceLock<Ended>,
 }
 
 impl Ticket {
@@ -30,16 +34,22 @@ impl Ticket {
     pub(crate) fn enter(
         fleet: &Arc<Inner>,
         function: Arc<FunctionConfig>,
+        invocation: &Invocation,
     ) -> Result<(Self, Turn), InvokeError> {
-        let mut pool = fleet.pool();
-        pool.enter(function.account, &function.region).map_err(throttled)?;
-        let place = pool.take(&function.key, function.generation);
-        if place.is_err() {
-            pool.leave(function.account, &function.region);
-        }
-        drop(pool);
-        let turn = turn(place.map_err(throttled)?);
-        Ok((Ticket { fleet: Arc::clone(fleet), function, has_place: true, settled: false }, turn))
+        let now = fleet.clock().now();
+        let beginning = Beginning::of(&function, invocation, now);
+        let has_rate = invocation.origin != Origin::Event;
+        let place = fleet.pool().enter(&wish(&function, &beginning), has_rate, now);
+        let mut ticket = Ticket {
+            fleet: Arc::clone(fleet),
+            function,
+            beginning,
+            lane: Lane::OnDemand,
+            has_place: false,
+            ended: OnceLock::new(),
+        };
+        let turn = ticket.settle(place)?;
+        Ok((ticket, turn))
     }
 
     pub(crate) fn fleet(&self) -> &Arc<Inner> {
@@ -50,15 +60,49 @@ impl Ticket {
         &self.function
     }
 
+    /// Whose environment it needs, with tenant isolation.
+    pub(crate) fn tenant(&self) -> Option<&Arc<str>> {
+        self.beginning.tenant.as_ref()
+    }
+
+    /// What became of the invoke, for its record. The first word counts.
+    pub(crate) fn note(&self, ended: Ended) {
+        let _ = self.ended.set(ended);
+    }
+
     /// The environment is of no use: another place, please.
     pub(crate) fn try_elsewhere(&mut self) -> Result<Turn, InvokeError> {
-        let mut pool = self.fleet.pool();
-        pool.lost(&self.function.key);
-        self.has_place = false;
-        let place = pool.take(&self.function.key, self.function.generation);
+        let now = self.fleet.clock().now();
+        let wish = wish(&self.function, &self.beginning);
+        let place = self.fleet.pool().elsewhere(&wish, self.lane, now);
+        self.refill();
+        self.settle(place)
+    }
+
+    /// Takes what the pool said.
+    fn settle(&mut self, place: Result<Place<Environment>, Full>) -> Result<Turn, InvokeError> {
         self.has_place = place.is_ok();
-        drop(pool);
-        place.map(turn).map_err(throttled)
+        match place {
+            Ok(Place::Warm { environment, lane }) => {
+                self.lane = lane;
+                Ok(Turn::Warm(environment))
+            }
+            Ok(Place::New { evicted }) => {
+                self.lane = Lane::OnDemand;
+                if let Some(evicted) = evicted {
+                    evicted.kill();
+                }
+                Ok(Turn::Cold)
+            }
+            Err(full) => {
+                let error = match full {
+                    Full::Throttled(throttle) => InvokeError::Throttled(throttle),
+                    Full::Host => InvokeError::HostFull,
+                };
+                self.note(Ended::refused(&error));
+                Err(error)
+            }
+        }
     }
 
     /// The invoke is over and its environment good for the next.
@@ -71,44 +115,43 @@ impl Ticket {
             return environment.kill();
         }
         let mut pool = self.fleet.pool();
-        let unwanted = pool.put_back(environment, now);
-        pool.leave(self.function.account, &self.function.region);
+        let unwanted = pool.put_back(environment, self.lane, now);
+        pool.leave(&wish(&self.function, &self.beginning), self.lane);
         drop(pool);
-        self.settled = true;
+        self.has_place = false;
         if let Some(unwanted) = unwanted {
             unwanted.kill();
+        }
+    }
+
+    /// A provisioned environment that is gone is to be replaced.
+    fn refill(&self) {
+        if self.lane == Lane::Provisioned {
+            self.fleet.keeper().look();
         }
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if self.settled {
-            return;
-        }
-        let mut pool = self.fleet.pool();
         if self.has_place {
-            pool.lost(&self.function.key);
+            let wish = wish(&self.function, &self.beginning);
+            let mut pool = self.fleet.pool();
+            pool.lost(&wish, self.lane);
+            pool.leave(&wish, self.lane);
+            drop(pool);
+            self.refill();
         }
-        pool.leave(self.function.account, &self.function.region);
+        self.fleet.meter().record(&self.beginning, self.ended.take());
     }
 }
 
-fn turn(place: Place<Environment>) -> Turn {
-    match place {
-        Place::Warm(environment) => Turn::Warm(environment),
-        Place::New { evicted } => {
-            if let Some(evicted) = evicted {
-                evicted.kill();
-            }
-            Turn::Cold
-        }
-    }
+fn wish<'a>(function: &'a FunctionConfig, beginning: &'a Beginning) -> Wish<'a> {
+    Wish { tenant: beginning.tenant.as_ref(), ..wish_of(function) }
 }
 
-fn throttled(full: Full) -> InvokeError {
-    match full {
-        Full::Account => InvokeError::Throttled(Throttle::ConcurrentInvocationLimitExceeded),
-        Full::Host => InvokeError::HostFull,
-    }
+/// An environment of the function that is nobody's in particular.
+pub(super) fn wish_of(function: &FunctionConfig) -> Wish<'_> {
+    let owner = Owner { account: function.account, region: &function.region, arn: &function.arn };
+    Wish { owner, key: &function.key, generation: function.generation, tenant: None }
 }

@@ -19,7 +19,7 @@ use base::{ApiError, RequestId};
 use bytes::Bytes;
 use serde::Serialize;
 
-pub(crate) use run::run;
+pub(crate) use run::{run, start_ahead};
 pub use streaming::Streaming;
 
 /// One event for a function.

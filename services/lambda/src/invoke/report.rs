@@ -54,13 +54,22 @@ pub(crate) enum InitPhase {
     Init,
     /// The second one, within the first request.
     Invoke,
+    /// That of a provisioned environment, before any request.
+    Ahead,
 }
 
 impl InitPhase {
     fn name(self) -> &'static str {
         match self {
-            InitPhase::Init => "init",
+            InitPhase::Init | InitPhase::Ahead => "init",
             InitPhase::Invoke => "invoke",
+        }
+    }
+
+    fn initialization_type(self) -> &'static str {
+        match self {
+            InitPhase::Init | InitPhase::Invoke => "on-demand",
+            InitPhase::Ahead => "provisioned-concurrency",
         }
     }
 }
@@ -206,7 +215,7 @@ pub(crate) fn init_report(
             };
             let (status, error_type) = status_words(status);
             let record = InitReport {
-                initialization_type: "on-demand",
+                initialization_type: phase.initialization_type(),
                 phase: phase.name(),
                 status,
                 error_type,

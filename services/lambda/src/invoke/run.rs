@@ -18,9 +18,13 @@ use tokio::time::timeout;
 use super::failure::Failure;
 use super::report::{self, InitPhase, Numbers, Status};
 use super::{Invocation, InvokeError, Outcome};
-use crate::fleet::{Environment, LogStream, NoBox, Prepared, Ticket, Turn, mebibytes};
+use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Ticket, Turn, Whose, mebibytes};
 use crate::function::FunctionConfig;
+use crate::metering::{Ended, ErrorKind};
 use crate::runtime_api::{Answer, Departure, Event, InitResult};
+
+/// How long the initialisation of a provisioned environment may take, unless the function's own limit is longer.
+const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
 
 /// Runs a request to its end.
 pub(crate) async fn run(
@@ -109,7 +113,7 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     let lines = closing_lines(function, invocation, ending.failure.as_ref(), &numbers, clock.now());
     environment.log.platform_lines(lines);
     let tail = environment.log.take_tail();
-    let outcome = outcome(function, ending.payload, ending.function_error, tail, &numbers, spent.cold);
+    let outcome = outcome(ticket, ending.payload, ending.function_error, tail, &numbers, spent.cold);
     Served::Done { outcome, reusable: ending.reusable }
 }
 
@@ -199,10 +203,9 @@ async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, Inv
     let fleet = Arc::clone(ticket.fleet());
     let function = Arc::clone(ticket.function());
     let log = fleet.new_log_stream(&function);
-    let init_limit = fleet.limits().init_timeout;
     let first = async {
         let prepared = fleet.prepare(&function).await?;
-        let first = start(&ticket, &prepared, &log, &invocation, InitPhase::Init, init_limit).await?;
+        let first = start(&Order::of(&ticket, &invocation, &prepared, &log)).await?;
         Ok((prepared, first))
     };
     let (prepared, first) = match first.await {
@@ -219,7 +222,8 @@ async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, Inv
     // Once more, in the request's own time.
     let began = Instant::now();
     let limit = Duration::from_secs(u64::from(function.timeout_s));
-    let second = start(&ticket, &prepared, &log, &invocation, InitPhase::Invoke, limit).await;
+    let order = Order { phase: InitPhase::Invoke, limit, ..Order::of(&ticket, &invocation, &prepared, &log) };
+    let second = start(&order).await;
     let second = second.map_err(|error| match error {
         NoBox::Invoke(error) => error,
         NoBox::Entrypoint(why) => InvokeError::LaunchFailed(why),
@@ -267,20 +271,76 @@ enum WhyInit {
     Timeout,
 }
 
-/// Starts an environment and waits for the end of its initialisation, of which a failed one is logged.
-async fn start(
-    ticket: &Ticket,
-    prepared: &Prepared,
-    log: &(String, LogStream),
-    invocation: &Invocation,
+/// An environment that is to be started.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    fleet: &'a Arc<Inner>,
+    function: &'a Arc<FunctionConfig>,
+    prepared: &'a Prepared,
+    log: &'a (String, LogStream),
+    whose: Whose<'a>,
+    want_tail: bool,
     phase: InitPhase,
+    /// How long its initialisation may take.
     limit: Duration,
-) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
-    let fleet = ticket.fleet();
-    let function = ticket.function();
+}
+
+impl<'a> Order<'a> {
+    /// For a request.
+    fn of(
+        ticket: &'a Ticket,
+        invocation: &Invocation,
+        prepared: &'a Prepared,
+        log: &'a (String, LogStream),
+    ) -> Self {
+        Order {
+            fleet: ticket.fleet(),
+            function: ticket.function(),
+            prepared,
+            log,
+            whose: Whose::Invoke { tenant: ticket.tenant() },
+            want_tail: invocation.want_tail,
+            phase: InitPhase::Init,
+            limit: ticket.fleet().limits().init_timeout,
+        }
+    }
+}
+
+/// Starts a provisioned environment. The error is what `StatusReason` says.
+pub(crate) async fn start_ahead(
+    fleet: &Arc<Inner>,
+    function: &Arc<FunctionConfig>,
+) -> Result<Arc<Environment>, String> {
+    let log = fleet.new_log_stream(function);
+    let started = async {
+        let prepared = fleet.prepare(function).await?;
+        let order = Order {
+            fleet,
+            function,
+            prepared: &prepared,
+            log: &log,
+            whose: Whose::Nobody,
+            want_tail: false,
+            phase: InitPhase::Ahead,
+            limit: INIT_AHEAD_LIMIT.max(Duration::from_secs(u64::from(function.timeout_s))),
+        };
+        start(&order).await
+    };
+    match started.await {
+        Ok(Ok((environment, _))) => Ok(environment),
+        Ok(Err(FailedInit { .. })) | Err(NoBox::Entrypoint(_)) => {
+            Err("FUNCTION_ERROR_INIT_FAILURE".to_owned())
+        }
+        Err(NoBox::Invoke(error)) => Err(error.to_string()),
+    }
+}
+
+/// Starts an environment and waits for the end of its initialisation, of which a failed one is logged.
+async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
+    let Order { fleet, function, phase, limit, .. } = *order;
     let began = Instant::now();
-    let (environment, init) = fleet.launch(function, prepared, log).await?;
-    environment.log.begin_tail(invocation.want_tail);
+    let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose).await?;
+    environment.log.begin_tail(order.want_tail);
     let result = timeout(limit.saturating_sub(began.elapsed()), init).await;
     let took = began.elapsed();
     let why = match result {
@@ -344,7 +404,7 @@ fn fail_after_init(
     environment.log.platform_lines(report::start(function, &invocation.request_id, now));
     environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
     let tail = environment.log.take_tail();
-    outcome(function, payload, Some("Unhandled"), tail, &numbers, true)
+    outcome(ticket, payload, Some("Unhandled"), tail, &numbers, true)
 }
 
 /// The answer to a request of a function that cannot even be started.
@@ -364,7 +424,7 @@ fn fail_without_box(
     lines.extend(closing_lines(function, invocation, Some(failure), &numbers, now));
     let tail = invocation.want_tail.then(|| lines.concat().into_bytes());
     stream.write_lines(now, lines);
-    outcome(function, failure.body(&invocation.request_id), Some("Unhandled"), tail, &numbers, true)
+    outcome(ticket, failure.body(&invocation.request_id), Some("Unhandled"), tail, &numbers, true)
 }
 
 /// The failure's text, END and REPORT.
@@ -385,19 +445,34 @@ fn closing_lines(
     lines.into_iter().flatten()
 }
 
+/// The outcome, noted for the record of the invocation.
 fn outcome(
-    function: &FunctionConfig,
+    ticket: &Ticket,
     payload: Bytes,
     function_error: Option<&'static str>,
     tail: Option<Vec<u8>>,
     numbers: &Numbers,
     cold: bool,
 ) -> Outcome {
+    ticket.note(Ended {
+        cold,
+        init_ms: numbers.init_ms,
+        duration_ms: numbers.duration_ms,
+        billed_ms: numbers.billed_ms(),
+        max_memory_mib: numbers.max_memory_mib,
+        error: match numbers.status {
+            Status::Success => None,
+            Status::HandlerError { .. } => Some(ErrorKind::Handler),
+            Status::Timeout => Some(ErrorKind::Timeout),
+            Status::Error { .. } => Some(ErrorKind::Runtime),
+        },
+        throttle: None,
+    });
     Outcome {
         payload,
         function_error,
         log_tail_base64: tail.map(|tail| STANDARD.encode(tail)),
-        executed_version: function.version.clone(),
+        executed_version: ticket.function().version.clone(),
         duration_ms: numbers.duration_ms,
         billed_ms: numbers.billed_ms(),
         init_ms: numbers.init_ms,
