@@ -23,6 +23,7 @@ async fn functions(versions: u32) -> Functions {
         code: CodeRecord { digest: Digest::of(b"one"), size_bytes: 1 },
         tags: Tags::new(),
         publish: false,
+        signing: None,
     };
     functions.create(&target(), creation).await.unwrap();
     for number in 1..=versions {

@@ -371,11 +371,10 @@ async fn creations_that_are_refused_say_why_and_leave_no_function() {
         ),
         (json!({ "Code": { "ImageUri": "image" } }), "UnsupportedParameterException", "ImageUri"),
         (json!({ "PackageType": "Image" }), "UnsupportedParameterException", "PackageType=Image"),
-        (json!({ "TracingConfig": { "Mode": "Active" } }), "UnsupportedParameterException", "TracingConfig"),
         (
-            json!({ "SnapStart": { "ApplyOn": "PublishedVersions" } }),
-            "UnsupportedParameterException",
-            "SnapStart",
+            json!({ "Runtime": "python3.11", "SnapStart": { "ApplyOn": "PublishedVersions" } }),
+            "InvalidParameterValueException",
+            "python3.11 is not supported for SnapStart enabled functions.",
         ),
         (
             json!({ "DurableConfig": { "ExecutionTimeout": 5 } }),

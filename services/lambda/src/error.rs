@@ -46,6 +46,15 @@ pub enum LambdaError {
     /// `PolicyLengthExceededException`, 400: the policy would have this many bytes.
     #[error("The final policy size ({0}) is bigger than the limit ({limit}).", limit = crate::policy::MAX_POLICY_BYTES)]
     PolicyLength(usize),
+    /// `CodeSigningConfigNotFoundException`, 404.
+    #[error("{0}")]
+    SigningConfigNotFound(String),
+    /// `CodeVerificationFailedException`, 400: nobody who may has signed the package of this function.
+    #[error(
+        "Lambda cannot deploy the function. The function or layer might be signed using a signature that the client is \
+         not configured to accept. Check the provided signature for {0}."
+    )]
+    CodeVerification(String),
     /// `CodeStorageExceededException`, 400.
     #[error("Code storage limit exceeded.")]
     CodeStorage,
@@ -112,6 +121,8 @@ impl From<LambdaError> for ApiError {
                 ("PreconditionFailedException", 412)
             }
             LambdaError::CodeStorage => ("CodeStorageExceededException", 400),
+            LambdaError::SigningConfigNotFound(_) => ("CodeSigningConfigNotFoundException", 404),
+            LambdaError::CodeVerification(_) => ("CodeVerificationFailedException", 400),
             LambdaError::AccessDenied(_) => ("AccessDeniedException", 403),
             LambdaError::Unsupported { .. } => ("UnsupportedParameterException", 400),
             LambdaError::Invoke(_) | LambdaError::Internal(_) => ("ServiceException", 500),

@@ -12,6 +12,7 @@ use base::{Clock, Timestamp};
 use bytes::Bytes;
 use store::{Store, Tx, TxError, value};
 
+use crate::code_signing;
 use crate::error::LambdaError;
 use crate::keys::{self, Space, V1};
 use crate::name::Target;
@@ -36,6 +37,8 @@ pub(crate) struct Creation {
     pub(crate) tags: Tags,
     /// Whether the first version is published with it.
     pub(crate) publish: bool,
+    /// The id of the code signing configuration that it has.
+    pub(crate) signing: Option<String>,
 }
 
 /// What a write comes to.
@@ -81,7 +84,7 @@ impl Functions {
     /// # Errors
     /// `ResourceConflictException` when the name is taken; `CodeStorageExceededException`.
     pub(crate) async fn create(&self, target: &Target, creation: Creation) -> Result<Written, LambdaError> {
-        let Creation { settings, code, tags, publish } = creation;
+        let Creation { settings, code, tags, publish, signing } = creation;
         let (space, name) = (space_of(target), target.name.clone());
         let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
         self.run(move |tx| {
@@ -111,6 +114,11 @@ impl Functions {
             tx.put(key.build(), value::encode(V1, &record))?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
             tx.put(space.package_user(&code.digest, &name).build(), value::encode(V1, &()))?;
+            if let Some(signing) = &signing
+                && let Err(error) = code_signing::join_in(tx, &space, &name, signing)?
+            {
+                return Ok(Err(error));
+            }
             for (tag_key, tag) in &tags {
                 tx.put(space.tag(&name, tag_key).build(), value::encode(V1, tag))?;
             }
@@ -225,6 +233,7 @@ impl Functions {
             tx.delete(&space.package_user(&record.code.digest, &target.name))?;
             let tags = space.tags(&target.name).range();
             tx.clear_range(&tags.from, &tags.to)?;
+            code_signing::leave_in(tx, &space, &target.name)?;
             let aspects = space.aspects(&target.name).range();
             tx.clear_range(&aspects.from, &aspects.to)?;
             let aliases = space.aliases(&target.name).range();

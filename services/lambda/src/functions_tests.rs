@@ -35,7 +35,7 @@ async fn create_with(
     settings: Settings,
     tags: Tags,
 ) -> Result<FunctionRecord, LambdaError> {
-    let creation = Creation { settings, code: code("one", 100), tags, publish: false };
+    let creation = Creation { settings, code: code("one", 100), tags, publish: false, signing: None };
     Ok(functions.create(&target(name), creation).await?.latest)
 }
 

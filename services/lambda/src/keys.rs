@@ -6,6 +6,8 @@
 //! | account, region, `ver`, name, number | [`FunctionRecord`](crate::record::FunctionRecord), version 1 | a published version |
 //! | account, region, `last`, name | [`LastVersion`](crate::record::LastVersion), version 1 | the last number given out; stays when the function goes |
 //! | account, region, `alias`, name, alias | [`AliasRecord`](crate::aliases::AliasRecord), version 1 | an alias |
+//! | account, region, `csc`, id | [`SigningConfig`](crate::code_signing::SigningConfig), version 1 | a code signing configuration |
+//! | account, region, `csc-user`, id, name | nothing, version 1 | this function has that configuration |
 //! | account, region, `tag`, name, tag key | text, version 1 | one tag of a function |
 //! | account, region, `of`, name, kind, qualifier | an [`Aspect`](crate::aspects::Aspect), version 1 | what belongs to a function, a version or an alias |
 //! | account, region, `usage` | [`Usage`](crate::record::Usage), version 1 | counts, and the last generation |
@@ -34,6 +36,14 @@ pub(crate) struct Space {
 impl Space {
     pub(crate) fn new(account: AccountId, region: &Region) -> Self {
         Space { account, region: region.clone() }
+    }
+
+    pub(crate) fn account(&self) -> AccountId {
+        self.account
+    }
+
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
     }
 
     fn key(&self) -> Key {
@@ -68,6 +78,24 @@ impl Space {
 
     pub(crate) fn alias(&self, name: &str, alias: &str) -> Key {
         self.aliases(name).str(alias)
+    }
+
+    /// All code signing configurations, by id.
+    pub(crate) fn signing_configs(&self) -> Key {
+        self.key().str("csc")
+    }
+
+    pub(crate) fn signing_config(&self, id: &str) -> Key {
+        self.signing_configs().str(id)
+    }
+
+    /// The functions that have a code signing configuration, by name.
+    pub(crate) fn signing_users(&self, id: &str) -> Key {
+        self.key().str("csc-user").str(id)
+    }
+
+    pub(crate) fn signing_user(&self, id: &str, name: &str) -> Key {
+        self.signing_users(id).str(name)
     }
 
     pub(crate) fn tags(&self, name: &str) -> Key {

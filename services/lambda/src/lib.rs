@@ -10,6 +10,7 @@
 //! | `functions`, `record`, `keys` | functions in the store |
 //! | `version`, `versions`, `aliases` | published versions, and the names that lead to them |
 //! | `resolve` | from a name to a snapshot |
+//! | `code_signing`, `runtime_updates` | what belongs to a function beside its configuration |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
 //! | `policy` | resource policies: their grammar, and what they permit |
 //! | `package` | from a zip to a directory that a box can mount |
@@ -29,6 +30,7 @@ mod aliases;
 mod api_tests;
 mod aspects;
 pub mod capacity;
+mod code_signing;
 mod error;
 pub mod fleet;
 pub mod function;
@@ -45,6 +47,7 @@ mod policy;
 mod record;
 mod resolve;
 pub mod runtime_api;
+mod runtime_updates;
 mod settings;
 mod version;
 mod versions;
@@ -58,12 +61,15 @@ pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
 
-use operations::{
-    aliases as alias, create, invoke as run, read, tags, unsupported, update, versions as version_operations,
-};
+use operations::{create, invoke as run, read, tags, unsupported, update};
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
+
+/// What the support table says of `SnapStart`.
+const SNAP_START: &str = "states only: environments start as all others do";
+/// What the support table says of `TracingConfig`.
+const TRACING: &str = "`Active` samples the trace header; no traces are recorded";
 
 /// The table of operations.
 #[must_use]
@@ -76,13 +82,27 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("UpdateFunctionConfiguration", update::update_function_configuration)
         .on("DeleteFunction", update::delete_function)
         .on("ListFunctions", read::list_functions)
-        .on("PublishVersion", version_operations::publish_version)
-        .on("ListVersionsByFunction", version_operations::list_versions_by_function)
-        .on("CreateAlias", alias::create_alias)
-        .on("GetAlias", alias::get_alias)
-        .on("UpdateAlias", alias::update_alias)
-        .on("DeleteAlias", alias::delete_alias)
-        .on("ListAliases", alias::list_aliases)
+        .on("PublishVersion", operations::versions::publish_version)
+        .on("ListVersionsByFunction", operations::versions::list_versions_by_function)
+        .on("CreateAlias", operations::aliases::create_alias)
+        .on("GetAlias", operations::aliases::get_alias)
+        .on("UpdateAlias", operations::aliases::update_alias)
+        .on("DeleteAlias", operations::aliases::delete_alias)
+        .on("ListAliases", operations::aliases::list_aliases)
+        .on("CreateCodeSigningConfig", operations::code_signing::create_code_signing_config)
+        .on("GetCodeSigningConfig", operations::code_signing::get_code_signing_config)
+        .on("UpdateCodeSigningConfig", operations::code_signing::update_code_signing_config)
+        .on("DeleteCodeSigningConfig", operations::code_signing::delete_code_signing_config)
+        .on("ListCodeSigningConfigs", operations::code_signing::list_code_signing_configs)
+        .on(
+            "ListFunctionsByCodeSigningConfig",
+            operations::code_signing::list_functions_by_code_signing_config,
+        )
+        .on("PutFunctionCodeSigningConfig", operations::code_signing::put_function_code_signing_config)
+        .on("GetFunctionCodeSigningConfig", operations::code_signing::get_function_code_signing_config)
+        .on("DeleteFunctionCodeSigningConfig", operations::code_signing::delete_function_code_signing_config)
+        .on("PutRuntimeManagementConfig", operations::runtime_updates::put_runtime_management_config)
+        .on("GetRuntimeManagementConfig", operations::runtime_updates::get_runtime_management_config)
         .on("Invoke", run::invoke)
         .on("TagResource", tags::tag_resource)
         .on("UntagResource", tags::untag_resource)
@@ -106,6 +126,11 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .chain([
             ("CreateFunction", "Code", "`ZipFile` only"),
             ("CreateFunction", "PackageType", "`Zip` only"),
+            ("CreateFunction", "SnapStart", SNAP_START),
+            ("UpdateFunctionConfiguration", "SnapStart", SNAP_START),
+            ("CreateFunction", "TracingConfig", TRACING),
+            ("UpdateFunctionConfiguration", "TracingConfig", TRACING),
+            ("PutRuntimeManagementConfig", "RuntimeVersionArn", "the ARN that `RuntimeVersionConfig` shows"),
             ("UpdateFunctionCode", "S3Bucket", "refused; send `ZipFile`"),
             ("UpdateFunctionCode", "ImageUri", "refused; send `ZipFile`"),
             ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),

@@ -50,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) architecture: Architecture,
     pub(crate) logging: Logging,
     pub(crate) tracing: TracingMode,
+    /// Whether published versions are to start from a snapshot.
+    pub(crate) snap_start: bool,
 }
 
 /// `LoggingConfig`.

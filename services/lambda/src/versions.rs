@@ -13,11 +13,13 @@
 use bytes::Bytes;
 use store::{Tx, TxError, value};
 
+use crate::aspects::Aspect;
 use crate::error::LambdaError;
 use crate::functions::{Functions, Mark, check_revision, damaged, decode, read_usage, space_of};
 use crate::keys::{self, Space, V1};
 use crate::name::Target;
 use crate::record::{FunctionRecord, LastVersion, Usage};
+use crate::runtime_updates::RuntimeUpdates;
 use crate::version::{Named, Version};
 
 /// A version that a request asked to be published.
@@ -274,6 +276,11 @@ pub(crate) fn publish_in(
     };
     if let Some(description) = description {
         record.settings.description.clone_from(description);
+    }
+    let updates = space.aspect(name, RuntimeUpdates::KIND, "");
+    if let Some(row) = tx.get(&updates)? {
+        let inherited = space.aspect(name, RuntimeUpdates::KIND, &last.number.to_string());
+        tx.put(inherited.build(), row.to_vec())?;
     }
     tx.put(space.version(name, last.number).build(), value::encode(V1, &record))?;
     tx.put(counter.build(), value::encode(V1, &last))?;

@@ -29,6 +29,7 @@ async fn create(functions: &Functions, name: &str) {
         code: code("one", 100),
         tags: Tags::new(),
         publish: false,
+        signing: None,
     };
     functions.create(&target(name), creation).await.unwrap();
 }

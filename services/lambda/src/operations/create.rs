@@ -11,15 +11,16 @@ use frontdoor::Call;
 use serde::Deserialize;
 
 use super::code::{Source, architecture};
+use super::code_signing::wanted_id;
 use super::shapes::{
-    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, TracingConfig,
+    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart, TracingConfig,
 };
 use super::target;
-use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
+use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, VpcConfig, Wishes};
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::Architecture;
-use crate::functions::{Creation, Tags};
+use crate::functions::{Creation, Tags, space_of};
 use crate::name::{LATEST, Target};
 use crate::operations::tags::check_tags;
 use crate::record::{CodeRecord, Settings};
@@ -55,6 +56,7 @@ pub(crate) struct CreateFunctionRequest {
     ephemeral_storage: Option<EphemeralStorage>,
     snap_start: Option<SnapStart>,
     logging_config: Option<LoggingConfig>,
+    code_signing_config_arn: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,6 +86,9 @@ pub(crate) async fn create_function(
     if lambda.functions.row(&target).is_ok() {
         return Err(LambdaError::Conflict(format!("Function already exist: {}", target.name)));
     }
+    let signing = request.code_signing_config_arn.filter(|arn| !arn.is_empty());
+    let signing = signing.map(|arn| wanted_id(&space_of(&target), &arn)).transpose()?;
+    lambda.functions.check_unsigned(&target, signing.as_deref())?;
     let code = request.code;
     let zip = Source {
         operation: OPERATION,
@@ -97,7 +102,8 @@ pub(crate) async fn create_function(
     let package = lambda.packages.add(zip).await?;
     let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
     let publish = request.publish == Some(true);
-    let written = lambda.functions.create(&target, Creation { settings, code, tags, publish }).await?;
+    let written =
+        lambda.functions.create(&target, Creation { settings, code, tags, publish, signing }).await?;
     tracing::info!(function = %target.arn(), generation = written.latest.generation, "function created");
     // As AWS does: of a version that was published at once the number is shown, but the ARN stays unqualified.
     let (version, record) = match &written.published {
@@ -134,7 +140,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
         layers: request.layers.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
-        snap_start: request.snap_start.as_ref(),
     }
     .refuse(OPERATION)
 }
@@ -164,6 +169,7 @@ async fn checked_settings(
         environment: request.environment.take().map(|environment| environment.variables.unwrap_or_default()),
         logging: request.logging_config.take().map(LoggingConfig::changes),
         tracing: request.tracing_config.take().and_then(|config| config.mode()),
+        snap_start: request.snap_start.take().and_then(SnapStart::wanted),
     };
     changes.check(target.account)?;
     check_runtime(&runtime, &lambda.runtimes).await?;

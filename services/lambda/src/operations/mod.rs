@@ -2,9 +2,11 @@
 
 pub(crate) mod aliases;
 pub(crate) mod code;
+pub(crate) mod code_signing;
 pub(crate) mod create;
 pub(crate) mod invoke;
 pub(crate) mod read;
+pub(crate) mod runtime_updates;
 pub(crate) mod shapes;
 pub(crate) mod tags;
 pub(crate) mod unsupported;

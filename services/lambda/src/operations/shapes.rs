@@ -16,6 +16,9 @@ use crate::record::{FunctionRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
 use crate::version::Version;
 
+/// `SnapStart.ApplyOn` of a function that asks for it.
+const PUBLISHED_VERSIONS: &str = "PublishedVersions";
+
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct FunctionConfiguration {
@@ -62,6 +65,29 @@ pub(crate) struct EnvironmentResponse {
 pub(crate) struct SnapStartResponse {
     pub(crate) apply_on: &'static str,
     pub(crate) optimization_status: &'static str,
+}
+
+impl SnapStartResponse {
+    /// It is `On` for published versions only.
+    fn of(wanted: bool, version: Version) -> Self {
+        SnapStartResponse {
+            apply_on: if wanted { PUBLISHED_VERSIONS } else { "None" },
+            optimization_status: if wanted && version != Version::Latest { "On" } else { "Off" },
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct SnapStart {
+    apply_on: Option<String>,
+}
+
+impl SnapStart {
+    /// Whether published versions are to have it, if the request says.
+    pub(crate) fn wanted(self) -> Option<bool> {
+        self.apply_on.map(|apply_on| apply_on == PUBLISHED_VERSIONS)
+    }
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -174,7 +200,7 @@ impl FunctionConfiguration {
             package_type: "Zip",
             architectures: vec![settings.architecture.as_str()],
             ephemeral_storage: EphemeralStorage { size: settings.tmp_mib.into() },
-            snap_start: SnapStartResponse { apply_on: "None", optimization_status: "Off" },
+            snap_start: SnapStartResponse::of(settings.snap_start, version),
             runtime_version_config: RuntimeVersionConfig {
                 runtime_version_arn: runtime_version_arn(&settings.runtime, &target.region),
             },

@@ -12,14 +12,13 @@ use serde::Deserialize;
 use crate::error::LambdaError;
 
 /// What the support table says of the members of [`Wishes`].
-pub(crate) const TAKEN: [(&str, &str); 7] = [
+pub(crate) const TAKEN: [(&str, &str); 6] = [
     ("VpcConfig", "empty only"),
     ("DeadLetterConfig", "empty only"),
     ("KMSKeyArn", "empty only"),
     ("Layers", "empty only"),
     ("FileSystemConfigs", "empty only"),
     ("ImageConfig", "empty only"),
-    ("SnapStart", "`None` only"),
 ];
 
 #[derive(Debug, Default, Deserialize)]
@@ -53,12 +52,6 @@ pub(crate) struct ImageConfig {
     working_directory: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct SnapStart {
-    apply_on: Option<String>,
-}
-
 /// Those members of a request that the configuration operations share.
 #[derive(Default)]
 pub(crate) struct Wishes<'a> {
@@ -68,7 +61,6 @@ pub(crate) struct Wishes<'a> {
     pub(crate) layers: Option<&'a [String]>,
     pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
     pub(crate) image: Option<&'a ImageConfig>,
-    pub(crate) snap_start: Option<&'a SnapStart>,
 }
 
 impl Wishes<'_> {
@@ -116,11 +108,6 @@ impl Wishes<'_> {
                 "ImageConfig",
                 "functions come from .zip packages only",
             ),
-            (
-                self.snap_start.is_some_and(|snap| snap.apply_on.as_deref().is_some_and(|on| on != "None")),
-                "SnapStart=PublishedVersions",
-                "ApplyOn may be None",
-            ),
         ];
         match asked.into_iter().find(|(asked, ..)| *asked) {
             Some((_, parameter, why)) => {
@@ -142,7 +129,6 @@ mod tests {
             security_group_ids: Some(vec![]),
             ipv6_allowed_for_dual_stack: Some(false),
         };
-        let snap_start = SnapStart { apply_on: Some("None".to_owned()) };
         let wishes = Wishes {
             vpc: Some(&vpc),
             dead_letter: Some(&DeadLetterConfig::default()),
@@ -150,7 +136,6 @@ mod tests {
             layers: Some(&[]),
             file_systems: Some(&[]),
             image: Some(&ImageConfig::default()),
-            snap_start: Some(&snap_start),
         };
         assert!(wishes.refuse("CreateFunction").is_ok());
     }

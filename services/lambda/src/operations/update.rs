@@ -17,11 +17,12 @@ use serde::{Deserialize, Serialize};
 
 use super::code::{Source, architecture};
 use super::shapes::{
-    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, TracingConfig,
+    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart, TracingConfig,
 };
-use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, SnapStart, VpcConfig, Wishes};
+use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, VpcConfig, Wishes};
 use super::{target, versions};
 use crate::Lambda;
+use crate::code_signing::Signing;
 use crate::error::LambdaError;
 use crate::function::FunctionConfig;
 use crate::functions::check_revision;
@@ -59,6 +60,8 @@ pub(crate) async fn update_function_code(
     check_latest(&lambda, &target)?;
     let stored = lambda.functions.get(&target)?;
     check_revision(&stored, request.revision_id.as_deref())?;
+    let signing = lambda.functions.aspect::<Signing>(&target, "")?;
+    lambda.functions.check_unsigned(&target, signing.as_ref().map(|signing| signing.config.as_str()))?;
     let architecture = architecture(OPERATION, request.architectures.as_deref())?;
     let zip = Source {
         operation: OPERATION,
@@ -133,7 +136,6 @@ pub(crate) async fn update_function_configuration(
         layers: request.layers.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
-        snap_start: request.snap_start.as_ref(),
     }
     .refuse(OPERATION)?;
     let changes = Changes {
@@ -147,6 +149,7 @@ pub(crate) async fn update_function_configuration(
         environment: request.environment.map(|environment| environment.variables.unwrap_or_default()),
         logging: request.logging_config.map(LoggingConfig::changes),
         tracing: request.tracing_config.and_then(|config| config.mode()),
+        snap_start: request.snap_start.and_then(SnapStart::wanted),
     };
     changes.check(target.account)?;
     if let Some(runtime) = &changes.runtime {

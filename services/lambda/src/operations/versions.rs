@@ -45,7 +45,9 @@ pub(crate) async fn publish_version(
     };
     let published = lambda.functions.publish(&target, conditions).await?;
     tracing::info!(function = %target.arn(), version = published.number, new = published.is_new, "version published");
-    Ok(shown(&target, &published, Shown::Settled))
+    // A version with SnapStart is shown as AWS shows it while its snapshot is taken.
+    let snap_start = published.record.settings.snap_start;
+    Ok(shown(&target, &published, if snap_start { Shown::Creating } else { Shown::Settled }))
 }
 
 /// A version as the answer to its publication shows it.

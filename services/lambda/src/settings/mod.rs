@@ -8,6 +8,7 @@
 mod environment;
 mod own;
 mod runtime;
+mod snap_start;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,7 @@ pub(crate) struct Changes {
     pub(crate) environment: Option<BTreeMap<String, String>>,
     pub(crate) logging: Option<LoggingChanges>,
     pub(crate) tracing: Option<TracingMode>,
+    pub(crate) snap_start: Option<bool>,
 }
 
 /// `LoggingConfig` of a request.
@@ -61,6 +63,7 @@ impl Settings {
             architecture,
             logging: Logging::default(),
             tracing: TracingMode::PassThrough,
+            snap_start: false,
         }
     }
 }
@@ -86,7 +89,7 @@ impl Changes {
     /// Makes the changes. To be called after [`Changes::check`].
     ///
     /// # Errors
-    /// Log levels without the JSON format.
+    /// Log levels without the JSON format; SnapStart with what it does not go with.
     pub(crate) fn apply(&self, settings: &mut Settings) -> Result<(), LambdaError> {
         let text = |to: &mut String, from: &Option<String>| {
             if let Some(from) = from {
@@ -111,10 +114,13 @@ impl Changes {
         if let Some(tracing) = self.tracing {
             settings.tracing = tracing;
         }
-        match &self.logging {
-            Some(logging) => logging.apply(&mut settings.logging),
-            None => Ok(()),
+        if let Some(snap_start) = self.snap_start {
+            settings.snap_start = snap_start;
         }
+        if let Some(logging) = &self.logging {
+            logging.apply(&mut settings.logging)?;
+        }
+        snap_start::check(settings)
     }
 }
 
