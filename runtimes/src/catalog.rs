@@ -8,7 +8,7 @@
 use Language::{Dotnet, Go, Java, Node, Provided, Python, Ruby};
 use Status::{Deprecated, NotYet, Supported};
 
-/// The language of a runtime. Only Python and Node.js have a runtime client here.
+/// The language of a runtime. Python, Node.js, Ruby and Java have a runtime client here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Language {
     /// CPython.
@@ -17,11 +17,11 @@ pub enum Language {
     Node,
     /// An executable named `bootstrap` that speaks the Runtime API itself.
     Provided,
-    /// Java: not served yet.
+    /// Java.
     Java,
     /// .NET: not served yet.
     Dotnet,
-    /// Ruby: not served yet.
+    /// Ruby.
     Ruby,
     /// The old `go1.x`: deprecated by AWS, Go programs use `provided.al2023`.
     Go,
@@ -50,13 +50,16 @@ pub struct KnownRuntime {
 }
 
 impl KnownRuntime {
-    /// The version of the interpreter as the id tells it: `3.12` for `python3.12`, `22` for `nodejs22.x`.
+    /// The version of the interpreter as the id tells it: `3.12` for `python3.12`, `22` for `nodejs22.x`, `8` for
+    /// `java8.al2`.
     /// Empty for a runtime without an interpreter.
     #[must_use]
     pub fn interpreter_version(&self) -> &'static str {
         match self.language {
             Python => self.id.strip_prefix("python").unwrap_or(""),
             Node => self.id.strip_prefix("nodejs").and_then(|rest| rest.strip_suffix(".x")).unwrap_or(""),
+            Ruby => self.id.strip_prefix("ruby").unwrap_or(""),
+            Java => self.id.strip_prefix("java").map_or("", |rest| rest.strip_suffix(".al2").unwrap_or(rest)),
             _ => "",
         }
     }
@@ -76,8 +79,8 @@ static KNOWN: &[KnownRuntime] = &[
     runtime("nodejs14.x", Node, Deprecated),
     runtime("nodejs16.x", Node, Deprecated),
     runtime("java8", Java, Deprecated),
-    runtime("java8.al2", Java, NotYet),
-    runtime("java11", Java, NotYet),
+    runtime("java8.al2", Java, Supported),
+    runtime("java11", Java, Supported),
     runtime("python2.7", Python, Deprecated),
     runtime("python3.6", Python, Deprecated),
     runtime("python3.7", Python, Deprecated),
@@ -97,23 +100,27 @@ static KNOWN: &[KnownRuntime] = &[
     runtime("provided.al2", Provided, Supported),
     runtime("nodejs18.x", Node, Deprecated),
     runtime("python3.10", Python, Supported),
-    runtime("java17", Java, NotYet),
-    runtime("ruby3.2", Ruby, Deprecated),
-    runtime("ruby3.3", Ruby, NotYet),
-    runtime("ruby3.4", Ruby, NotYet),
+    runtime("java17", Java, Supported),
+    runtime("ruby3.2", Ruby, Supported),
+    runtime("ruby3.3", Ruby, Supported),
+    runtime("ruby3.4", Ruby, Supported),
     runtime("python3.11", Python, Supported),
     runtime("nodejs20.x", Node, Supported),
     runtime("provided.al2023", Provided, Supported),
     runtime("python3.12", Python, Supported),
-    runtime("java21", Java, NotYet),
+    runtime("java21", Java, Supported),
     runtime("python3.13", Python, Supported),
     runtime("nodejs22.x", Node, Supported),
     runtime("nodejs24.x", Node, Supported),
     runtime("python3.14", Python, Supported),
-    runtime("java25", Java, NotYet),
+    runtime("java25", Java, Supported),
     runtime("dotnet10", Dotnet, NotYet),
-    runtime("ruby4.0", Ruby, NotYet),
+    runtime("ruby4.0", Ruby, Supported),
 ];
+
+/// Interpreters that no runtime of AWS is of, but that hosts commonly have. They may stand in for another through the
+/// user's map, never by themselves.
+static STAND_INS: &[KnownRuntime] = &[runtime("ruby3.1", Ruby, Supported)];
 
 /// All runtime ids of AWS, in AWS's order.
 #[must_use]
@@ -125,6 +132,16 @@ pub fn known() -> &'static [KnownRuntime] {
 #[must_use]
 pub fn lookup(id: &str) -> Option<&'static KnownRuntime> {
     KNOWN.iter().find(|runtime| runtime.id == id)
+}
+
+/// [`lookup`], and the interpreters that may stand in for a runtime.
+pub(crate) fn lookup_interpreter(id: &str) -> Option<&'static KnownRuntime> {
+    interpreters().find(|runtime| runtime.id == id)
+}
+
+/// Every runtime of AWS, and the interpreters that may stand in for one. Oldest first within a language.
+pub(crate) fn interpreters() -> impl Iterator<Item = &'static KnownRuntime> {
+    STAND_INS.iter().chain(KNOWN)
 }
 
 /// The ids that are served, for messages: `python3.10, python3.11, ...`.
@@ -142,6 +159,11 @@ mod tests {
     fn versions_come_from_the_id() {
         assert_eq!(lookup("python3.12").unwrap().interpreter_version(), "3.12");
         assert_eq!(lookup("nodejs22.x").unwrap().interpreter_version(), "22");
+        assert_eq!(lookup("ruby3.3").unwrap().interpreter_version(), "3.3");
+        assert_eq!(lookup("java21").unwrap().interpreter_version(), "21");
+        assert_eq!(lookup("java8.al2").unwrap().interpreter_version(), "8");
+        assert_eq!(lookup("ruby3.1"), None);
+        assert_eq!(lookup_interpreter("ruby3.1").unwrap().interpreter_version(), "3.1");
         assert_eq!(lookup("provided.al2023").unwrap().interpreter_version(), "");
         assert_eq!(lookup("python3.99"), None);
     }

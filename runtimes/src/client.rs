@@ -10,33 +10,49 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::catalog::Language;
 use crate::find::Interpreter;
+use crate::java;
 
-static PYTHON: &[(&str, &str)] = &[
-    ("bootstrap.py", include_str!("../python/bootstrap.py")),
-    ("lamplighter_runtime/__init__.py", include_str!("../python/lamplighter_runtime/__init__.py")),
-    ("lamplighter_runtime/http.py", include_str!("../python/lamplighter_runtime/http.py")),
-    ("lamplighter_runtime/codec.py", include_str!("../python/lamplighter_runtime/codec.py")),
-    ("lamplighter_runtime/context.py", include_str!("../python/lamplighter_runtime/context.py")),
-    ("lamplighter_runtime/errors.py", include_str!("../python/lamplighter_runtime/errors.py")),
-    ("lamplighter_runtime/logs.py", include_str!("../python/lamplighter_runtime/logs.py")),
+/// A file of a client: path relative to `/var/runtime`, and content.
+type File = (&'static str, &'static [u8]);
+
+static PYTHON: &[File] = &[
+    ("bootstrap.py", include_bytes!("../python/bootstrap.py")),
+    ("lamplighter_runtime/__init__.py", include_bytes!("../python/lamplighter_runtime/__init__.py")),
+    ("lamplighter_runtime/http.py", include_bytes!("../python/lamplighter_runtime/http.py")),
+    ("lamplighter_runtime/codec.py", include_bytes!("../python/lamplighter_runtime/codec.py")),
+    ("lamplighter_runtime/context.py", include_bytes!("../python/lamplighter_runtime/context.py")),
+    ("lamplighter_runtime/errors.py", include_bytes!("../python/lamplighter_runtime/errors.py")),
+    ("lamplighter_runtime/logs.py", include_bytes!("../python/lamplighter_runtime/logs.py")),
 ];
 
-static NODE: &[(&str, &str)] = &[
-    ("bootstrap.cjs", include_str!("../node/bootstrap.cjs")),
-    ("lib/client.cjs", include_str!("../node/lib/client.cjs")),
-    ("lib/context.cjs", include_str!("../node/lib/context.cjs")),
-    ("lib/errors.cjs", include_str!("../node/lib/errors.cjs")),
-    ("lib/handler.cjs", include_str!("../node/lib/handler.cjs")),
-    ("lib/logs.cjs", include_str!("../node/lib/logs.cjs")),
+static NODE: &[File] = &[
+    ("bootstrap.cjs", include_bytes!("../node/bootstrap.cjs")),
+    ("lib/client.cjs", include_bytes!("../node/lib/client.cjs")),
+    ("lib/context.cjs", include_bytes!("../node/lib/context.cjs")),
+    ("lib/errors.cjs", include_bytes!("../node/lib/errors.cjs")),
+    ("lib/handler.cjs", include_bytes!("../node/lib/handler.cjs")),
+    ("lib/logs.cjs", include_bytes!("../node/lib/logs.cjs")),
+];
+
+static RUBY: &[File] = &[
+    ("bootstrap.rb", include_bytes!("../ruby/bootstrap.rb")),
+    ("lamplighter_runtime/api.rb", include_bytes!("../ruby/lamplighter_runtime/api.rb")),
+    ("lamplighter_runtime/context.rb", include_bytes!("../ruby/lamplighter_runtime/context.rb")),
+    ("lamplighter_runtime/errors.rb", include_bytes!("../ruby/lamplighter_runtime/errors.rb")),
+    ("lamplighter_runtime/gems.rb", include_bytes!("../ruby/lamplighter_runtime/gems.rb")),
+    ("lamplighter_runtime/handler.rb", include_bytes!("../ruby/lamplighter_runtime/handler.rb")),
+    ("lamplighter_runtime/logs.rb", include_bytes!("../ruby/lamplighter_runtime/logs.rb")),
 ];
 
 /// The files of a language's runtime client: path relative to `/var/runtime`, and content. Empty for a language
 /// without one (a `provided` runtime brings its own).
 #[must_use]
-pub fn files(language: Language) -> &'static [(&'static str, &'static str)] {
+pub fn files(language: Language) -> &'static [(&'static str, &'static [u8])] {
     match language {
         Language::Python => PYTHON,
         Language::Node => NODE,
+        Language::Ruby => RUBY,
+        Language::Java => java::FILES,
         _ => &[],
     }
 }
@@ -62,7 +78,7 @@ pub fn unpack(language: Language, dir: &Path) -> Result<(), UnpackError> {
     create(dir)?;
     for (name, content) in files(language) {
         let path = dir.join(name);
-        if fs::read(&path).is_ok_and(|present| present == content.as_bytes()) {
+        if fs::read(&path).is_ok_and(|present| present == *content) {
             continue;
         }
         if let Some(parent) = path.parent() {
@@ -80,8 +96,8 @@ pub fn unpack(language: Language, dir: &Path) -> Result<(), UnpackError> {
 /// `None` for a `provided` runtime, which brings its own.
 ///
 /// Python files are compiled for exactly this interpreter: a box sees `/var/runtime` read-only, so without this every
-/// cold start would compile them anew. Blocking (tens of milliseconds) the first time ever, a few files read once per
-/// process, then nothing but a look-up.
+/// cold start would compile them anew. For Java the loaded classes are archived, for the same reason. Blocking (tens of
+/// milliseconds, a second for Java) the first time ever, a few files read once per process, then nothing but a look-up.
 ///
 /// # Errors
 /// The client could not be written. That it could not be compiled is no error, only slower, and is logged.
@@ -90,6 +106,8 @@ pub fn install(interpreter: &Interpreter, root: &Path) -> Result<Option<PathBuf>
     let dir = match interpreter.language {
         Language::Python => root.join("python"),
         Language::Node => root.join("node"),
+        Language::Ruby => root.join("ruby"),
+        Language::Java => java::client_dir(root, &interpreter.executable),
         _ => return Ok(None),
     };
     let key = (interpreter.executable.clone(), dir.clone());
@@ -98,39 +116,47 @@ pub fn install(interpreter: &Interpreter, root: &Path) -> Result<Option<PathBuf>
         return Ok(Some(dir));
     }
     unpack(interpreter.language, &dir)?;
-    if interpreter.language == Language::Python {
-        compile_once(&interpreter.executable, &dir);
+    match interpreter.language {
+        Language::Python => {
+            prepare_once(&interpreter.executable, &dir, PYTHON, |executable| compile(executable, &dir));
+        }
+        Language::Java if java::can_archive(&interpreter.version) => {
+            prepare_once(&interpreter.executable, &dir, java::FILES, |executable| {
+                java::archive(executable, &dir)
+            });
+        }
+        _ => {}
     }
     READY.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
     Ok(Some(dir))
 }
 
-/// Compiles unless an earlier process did so with the same interpreter and the same files.
-fn compile_once(executable: &Path, dir: &Path) {
+/// Does `prepare` unless an earlier process did so with the same interpreter and the same files.
+fn prepare_once(executable: &Path, dir: &Path, files: &[File], prepare: impl FnOnce(&Path) -> bool) {
     let name: String = executable
         .to_string_lossy()
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
         .collect();
     let mark = dir.join(format!(".compiled{name}"));
-    let state = compiled_state(executable);
+    let state = compiled_state(executable, files);
     if state.is_some() && fs::read_to_string(&mark).ok() == state {
         return;
     }
     let _ = fs::remove_file(&mark);
-    if compile(executable, dir)
+    if prepare(executable)
         && let Some(state) = state
     {
-        // Without the mark it is compiled again next time, no more.
+        // Without the mark it is done again next time, no more.
         let _ = fs::write(&mark, state);
     }
 }
 
 /// What a compilation depends on: the interpreter's file and our own. `None` when the file cannot be looked at.
-fn compiled_state(executable: &Path) -> Option<String> {
+fn compiled_state(executable: &Path, files: &[File]) -> Option<String> {
     let metadata = fs::metadata(executable).ok()?;
     let mut hasher = DefaultHasher::new();
-    PYTHON.hash(&mut hasher);
+    files.hash(&mut hasher);
     (metadata.len(), metadata.modified().ok()?).hash(&mut hasher);
     Some(format!("{:016x}", hasher.finish()))
 }
@@ -174,13 +200,13 @@ mod tests {
     #[test]
     fn unpacking_twice_leaves_exactly_the_files() {
         let dir = tempfile::tempdir().unwrap();
-        for language in [Language::Python, Language::Node] {
+        for language in [Language::Python, Language::Node, Language::Ruby, Language::Java] {
             let dir = dir.path().join(format!("{language:?}"));
             unpack(language, &dir).unwrap();
             fs::write(dir.join(files(language)[0].0), "damaged").unwrap();
             unpack(language, &dir).unwrap();
             for (name, content) in files(language) {
-                assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), *content);
+                assert_eq!(fs::read(dir.join(name)).unwrap(), *content);
             }
         }
         assert!(files(Language::Provided).is_empty());

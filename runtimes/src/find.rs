@@ -8,8 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use crate::catalog::{KnownRuntime, Language, Status, lookup, served_list};
+use crate::catalog::{KnownRuntime, Language, Status, lookup, lookup_interpreter, served_list};
 use crate::host::Host;
+use crate::java;
 use crate::map::RuntimeMap;
 use crate::probe::{self, Probe};
 
@@ -37,20 +38,24 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// The command for a function with `memory_mib`. Node.js is told its heap limits as on AWS, because it would
-    /// otherwise size its heap by the machine and be killed before it ever collects; other languages need nothing.
+    /// The command for a function with `memory_mib`. Node.js and Java are told their heap limits as on AWS, because
+    /// they would otherwise size their heaps by the machine and be killed before they ever collect; other languages
+    /// need nothing. `java_options`: the function's `JAVA_TOOL_OPTIONS`, whose settings ours must not override.
+    /// `client_dir`: what [`install`](crate::install) gave.
     #[must_use]
-    pub fn command_for(&self, memory_mib: u32) -> Vec<String> {
-        let mut command = self.command.clone();
-        if self.language == Language::Node {
-            let share = |percent: u32| (u64::from(memory_mib) * u64::from(percent) / 100).max(1);
-            let flags = [
+    pub fn command_for(&self, memory_mib: u32, java_options: &str, client_dir: Option<&Path>) -> Vec<String> {
+        let share = |percent: u32| (u64::from(memory_mib) * u64::from(percent) / 100).max(1);
+        let flags = match self.language {
+            Language::Node => vec![
                 "--expose-gc".to_owned(),
                 format!("--max-semi-space-size={}", share(5)),
                 format!("--max-old-space-size={}", share(90)),
-            ];
-            command.splice(1..1, flags);
-        }
+            ],
+            Language::Java => java::flags(memory_mib, java_options, client_dir),
+            _ => Vec::new(),
+        };
+        let mut command = self.command.clone();
+        command.splice(1..1, flags);
         command
     }
 }
@@ -98,8 +103,14 @@ pub(crate) fn find_on(host: &Host, runtime: &str, map: &RuntimeMap) -> Result<In
     match known.status {
         Status::Supported => {}
         Status::NotYet => {
+            let remedy = match known.language {
+                Language::Dotnet => {
+                    "; .NET runs as provided.al2023 with a native executable (Native AOT) as bootstrap"
+                }
+                _ => "",
+            };
             return Err(missing(format!(
-                "runtime '{runtime}' is not supported yet (served: {})",
+                "runtime '{runtime}' is not supported yet (served: {}){remedy}",
                 served_list()
             )));
         }
@@ -113,7 +124,7 @@ pub(crate) fn find_on(host: &Host, runtime: &str, map: &RuntimeMap) -> Result<In
     if known.language == Language::Provided {
         return Ok(provided(runtime));
     }
-    let served_by = lookup(map.resolve(runtime)).unwrap_or(known);
+    let served_by = lookup_interpreter(map.resolve(runtime)).unwrap_or(known);
     let mut refused = Vec::new();
     for candidate in host.candidates(served_by) {
         match probe::ask(served_by.language, &candidate) {
@@ -137,7 +148,16 @@ fn interpreter(host: &Host, runtime: &str, served_by: &KnownRuntime, probe: Prob
     let command = match served_by.language {
         // -u: what a function prints is on its way to the log when print() returns, even if it is killed next.
         Language::Python => vec![executable, "-u".to_owned(), "/var/runtime/bootstrap.py".to_owned()],
+        // RubyGems are loaded by the client, when they are needed.
+        Language::Ruby => {
+            vec![executable, "--disable-gems".to_owned(), "/var/runtime/bootstrap.rb".to_owned()]
+        }
+        Language::Java => java::command(executable),
         _ => vec![executable, "/var/runtime/bootstrap.cjs".to_owned()],
+    };
+    let env = match served_by.language {
+        Language::Ruby => ruby_environment(runtime, &probe.version),
+        _ => Vec::new(),
     };
     let mut mounts = Vec::new();
     for path in probe.needs(host.home.as_deref()) {
@@ -150,9 +170,26 @@ fn interpreter(host: &Host, runtime: &str, served_by: &KnownRuntime, probe: Prob
         executable: probe.executable,
         mounts,
         command,
-        env: Vec::new(),
+        env,
         version: probe.version,
     }
+}
+
+/// Where Ruby looks for gems and files of the function and its layers. The directories of gems are named by Ruby's
+/// version: those of the runtime as on AWS, and those of the interpreter if another serves. The colon at the end: and
+/// where it looks by itself.
+fn ruby_environment(runtime: &str, version: &str) -> Vec<(String, String)> {
+    let minor = |version: &str| version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let mut versions =
+        vec![lookup(runtime).map_or("", |known| known.interpreter_version()).to_owned(), minor(version)];
+    versions.dedup();
+    let dirs = versions.iter().flat_map(|minor| {
+        [format!("/var/task/vendor/bundle/ruby/{minor}.0:"), format!("/opt/ruby/gems/{minor}.0:")]
+    });
+    vec![
+        ("GEM_PATH".to_owned(), dirs.collect()),
+        ("RUBYLIB".to_owned(), "/var/task:/var/runtime/lib:/opt/ruby/lib".to_owned()),
+    ]
 }
 
 fn add_mount(mounts: &mut Vec<(PathBuf, PathBuf)>, path: &Path) {
@@ -185,6 +222,16 @@ fn explain(host: &Host, runtime: &str, served_by: &KnownRuntime, refused: &[Stri
             format!(
                 "install python{version} (apt install python{version}, pyenv install {version}, uv python install {version})"
             ),
+        ),
+        Language::Ruby => (
+            format!("Ruby {version}"),
+            format!(
+                "install Ruby {version} (apt install ruby{version}, rbenv install {version}, mise install ruby@{version})"
+            ),
+        ),
+        Language::Java => (
+            format!("Java {version}"),
+            format!("install Java {version} (apt install openjdk-{version}-jre-headless, sdk install java)"),
         ),
         _ => (
             format!("Node.js {version}"),
@@ -360,10 +407,53 @@ mod tests {
     }
 
     #[test]
+    fn ruby_is_found_or_mapped() {
+        let fake = FakeHost::new();
+        fake.put("path/ruby", Some("3.1.2"));
+        let message = fake.find("ruby3.3").unwrap_err().to_string();
+        assert!(message.contains("--runtime-map ruby3.3=ruby3.1 (found: "), "{message}");
+        let map = RuntimeMap::parse(["ruby3.3=ruby3.1"]).unwrap();
+        let ruby = find_on(&fake.host, "ruby3.3", &map).unwrap();
+        assert_eq!((ruby.served_by.as_str(), ruby.version.as_str()), ("ruby3.1", "3.1.2"));
+        let gems = "/var/task/vendor/bundle/ruby/3.3.0:/opt/ruby/gems/3.3.0:\
+                    /var/task/vendor/bundle/ruby/3.1.0:/opt/ruby/gems/3.1.0:";
+        assert_eq!(ruby.env[0].1, gems);
+        fake.put("home/.rbenv/versions/3.4.1/bin/ruby", Some("3.4.1"));
+        let ruby = fake.find("ruby3.4").unwrap();
+        assert_eq!(ruby.command[1..], ["--disable-gems", "/var/runtime/bootstrap.rb"]);
+        assert_eq!(ruby.env[0].1, "/var/task/vendor/bundle/ruby/3.4.0:/opt/ruby/gems/3.4.0:");
+    }
+
+    #[test]
+    fn java_is_found_by_what_lies_beside_it() {
+        let mut fake = FakeHost::new();
+        let put = |home: &str, version: &str| {
+            fake.put(&format!("{home}/bin/java"), None);
+            fs::write(fake.path(home).join("release"), format!("OS=\"x\"\nJAVA_VERSION=\"{version}\"\n"))
+                .unwrap();
+        };
+        put("jvm/temurin-21", "21");
+        put("jvm/java-17-openjdk", "17.0.9");
+        put("home/.sdkman/candidates/java/25.0.1-tem", "25.0.1");
+        fake.host.jvm_dir = Some(fake.path("jvm"));
+        assert_eq!(fake.find("java17").unwrap().version, "17.0.9");
+        assert_eq!(fake.find("java21").unwrap().version, "21.0");
+        assert_eq!(
+            fake.find("java25").unwrap().mounts[0].0,
+            fake.path("home/.sdkman/candidates/java/25.0.1-tem")
+        );
+        let message = fake.find("java11").unwrap_err().to_string();
+        assert!(
+            message.contains("needs Java 11") && message.contains("--runtime-map java11=java25"),
+            "{message}"
+        );
+    }
+
+    #[test]
     fn runtimes_without_an_interpreter_here_are_told_apart() {
         let fake = FakeHost::new();
         let message = |runtime: &str| fake.find(runtime).unwrap_err().to_string();
-        assert!(message("java21").contains("not supported yet"));
+        assert!(message("dotnet8").contains("provided.al2023 with a native executable"));
         assert!(message("python3.8").contains("deprecated by AWS"));
         assert!(message("cobol").contains("not a runtime of AWS Lambda"));
         let provided = fake.find("provided.al2023").unwrap();
@@ -375,7 +465,7 @@ mod tests {
     fn node_gets_its_heap_limits() {
         let fake = FakeHost::new();
         fake.put("path/node", Some("20.5.0"));
-        let command = fake.find("nodejs20.x").unwrap().command_for(128);
+        let command = fake.find("nodejs20.x").unwrap().command_for(128, "", None);
         assert_eq!(command[1..4], ["--expose-gc", "--max-semi-space-size=6", "--max-old-space-size=115"]);
         assert_eq!(command[4], "/var/runtime/bootstrap.cjs");
     }

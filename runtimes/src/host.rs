@@ -24,6 +24,10 @@ pub(crate) struct Host {
     pub(crate) pyenv_root: Option<PathBuf>,
     /// `NVM_DIR`, if it is not `~/.nvm`.
     pub(crate) nvm_dir: Option<PathBuf>,
+    /// `JAVA_HOME`.
+    pub(crate) java_home: Option<PathBuf>,
+    /// `/usr/lib/jvm`, where distributions put every Java.
+    pub(crate) jvm_dir: Option<PathBuf>,
 }
 
 impl Host {
@@ -40,6 +44,8 @@ impl Host {
             home: env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
             pyenv_root: env::var_os("PYENV_ROOT").map(PathBuf::from),
             nvm_dir: env::var_os("NVM_DIR").map(PathBuf::from),
+            java_home: env::var_os("JAVA_HOME").map(PathBuf::from).filter(|home| home.is_absolute()),
+            jvm_dir: Some(PathBuf::from("/usr/lib/jvm")),
         }
     }
 
@@ -49,9 +55,14 @@ impl Host {
         let names: Vec<String> = match runtime.language {
             Language::Python => vec![format!("python{version}")],
             Language::Node => vec!["node".to_owned(), format!("node{version}")],
+            Language::Ruby => vec!["ruby".to_owned(), format!("ruby{version}")],
+            Language::Java => vec!["java".to_owned()],
             _ => return Vec::new(),
         };
         let mut dirs: Vec<PathBuf> = self.explicit_dirs.iter().flat_map(|dir| explicit(dir)).collect();
+        if runtime.language == Language::Java {
+            dirs.extend(self.java_home.iter().map(|home| home.join("bin")));
+        }
         dirs.extend(self.path.iter().filter(|dir| !dir.ends_with("shims")).cloned());
         dirs.extend(self.system.iter().cloned());
         dirs.extend(self.managed(runtime.language, version));
@@ -79,6 +90,27 @@ impl Host {
                 (home(".asdf/installs/python"), "", "bin"),
                 (home(".local/share/mise/installs/python"), "", "bin"),
             ],
+            Language::Ruby => vec![
+                (home(".rbenv/versions"), "", "bin"),
+                (home(".rvm/rubies"), "ruby-", "bin"),
+                (home(".rubies"), "ruby-", "bin"),
+                (home(".asdf/installs/ruby"), "", "bin"),
+                (home(".local/share/mise/installs/ruby"), "", "bin"),
+            ],
+            // Its makers name the directories as they like: all are asked for their version.
+            Language::Java => {
+                let places = [
+                    self.jvm_dir.clone(),
+                    home(".sdkman/candidates/java"),
+                    home(".jdks"),
+                    home(".asdf/installs/java"),
+                    home(".local/share/mise/installs/java"),
+                ];
+                let all = places.into_iter().flatten();
+                return all
+                    .flat_map(|dir| entries(&dir).into_iter().map(move |name| dir.join(name).join("bin")))
+                    .collect();
+            }
             _ => vec![
                 (self.nvm_dir.as_ref().map(|root| root.join("versions/node")), "v", "bin"),
                 (home(".nvm/versions/node"), "v", "bin"),
@@ -108,6 +140,8 @@ impl Host {
         places.extend(self.system.iter().map(|dir| dir.display().to_string()));
         places.push(match language {
             Language::Python => "pyenv, uv, asdf and mise".to_owned(),
+            Language::Ruby => "rbenv, rvm, asdf and mise".to_owned(),
+            Language::Java => "JAVA_HOME, /usr/lib/jvm, sdkman, asdf and mise".to_owned(),
             _ => "nvm, fnm, volta, asdf and mise".to_owned(),
         });
         places.join(", ")

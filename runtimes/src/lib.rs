@@ -1,4 +1,4 @@
-//! What runs a managed function: the runtime clients (Python and Node.js, embedded in the binary) and the
+//! What runs a managed function: the runtime clients (Python, Node.js, Ruby and Java, embedded in the binary) and the
 //! interpreters of this host that they run on.
 //!
 //! - [`files`]: the runtime client of a language. [`install`] makes it ready to be mounted at `/var/runtime`.
@@ -17,6 +17,7 @@ mod catalog;
 mod client;
 mod find;
 mod host;
+mod java;
 mod map;
 mod probe;
 mod survey;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::catalog::{Status, lookup};
+use crate::catalog::{KnownRuntime, Status, lookup, lookup_interpreter};
 
 /// Which runtime id is served by the interpreter of which other id. Empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum InvalidRuntimeMap {
         served: String,
     },
     /// The two sides are of different languages, or of a runtime without an interpreter.
-    #[error("runtime map entry '{0}': both sides must be of one language (Python or Node.js)")]
+    #[error("runtime map entry '{0}': both sides must be of one language (Python, Node.js, Ruby or Java)")]
     Language(String),
     /// The same runtime is mapped to two different ones.
     #[error("runtime map: '{0}' is mapped twice")]
@@ -92,7 +92,7 @@ fn parse_entry(entry: &str) -> Result<(&'static str, &'static str), InvalidRunti
     if from.is_empty() || to.is_empty() || to.contains('=') {
         return Err(form());
     }
-    let served = |id: &str| match lookup(id) {
+    let served = |id: &str, found: Option<&'static KnownRuntime>| match found {
         Some(runtime) if runtime.status == Status::Supported => Ok(runtime),
         _ => Err(InvalidRuntimeMap::Unknown {
             entry: entry.to_owned(),
@@ -100,7 +100,7 @@ fn parse_entry(entry: &str) -> Result<(&'static str, &'static str), InvalidRunti
             served: crate::catalog::served_list(),
         }),
     };
-    let (from, to) = (served(from)?, served(to)?);
+    let (from, to) = (served(from, lookup(from))?, served(to, lookup_interpreter(to))?);
     if from.language != to.language || from.language == crate::Language::Provided {
         return Err(InvalidRuntimeMap::Language(entry.to_owned()));
     }
@@ -128,7 +128,10 @@ mod tests {
         assert!(refusal("=python3.12").contains("not of the form"));
         assert!(refusal("python3.12=python3.13=x").contains("not of the form"));
         assert!(refusal("python3.99=python3.13").contains("'python3.99' is not a runtime served here"));
-        assert!(refusal("ruby3.3=python3.13").contains("'ruby3.3' is not a runtime served here"));
+        assert!(refusal("dotnet8=python3.13").contains("'dotnet8' is not a runtime served here"));
+        assert!(refusal("ruby3.1=ruby3.3").contains("'ruby3.1' is not a runtime served here"));
+        assert!(refusal("ruby3.3=python3.13").contains("one language"));
+        assert_eq!(RuntimeMap::parse(["ruby3.3=ruby3.1"]).unwrap().resolve("ruby3.3"), "ruby3.1");
         assert!(refusal("python3.12=nodejs20.x").contains("one language"));
         assert!(refusal("provided.al2=provided.al2023").contains("one language"));
         assert!(refusal("python3.12=python3.13,python3.12=python3.11").contains("mapped twice"));

@@ -45,6 +45,10 @@ const NODE_QUESTION: &str = "console.log(process.versions.node);
 for(const l of require('fs').readFileSync('/proc/self/maps','utf8').split('\\n')){
 const i=l.indexOf('/');if(i>0)console.log('map '+l.slice(i))}";
 
+const RUBY_QUESTION: &str = "puts RUBY_VERSION
+$LOAD_PATH.each { |dir| puts \"lib #{dir}\" }
+File.foreach('/proc/self/maps') { |l| i = l.index('/') and puts \"map #{l[i..].chomp}\" }";
+
 /// Who is `candidate`? The reason, in a few words, if it does not answer.
 pub(crate) fn ask(language: Language, candidate: &Path) -> Result<Probe, String> {
     static ANSWERS: OnceLock<Mutex<HashMap<PathBuf, Result<Probe, String>>>> = OnceLock::new();
@@ -63,6 +67,8 @@ fn ask_now(language: Language, executable: &Path) -> Result<Probe, String> {
     let mut command = Command::new(executable);
     match language {
         Language::Python => command.args(["-I", "-S", "-c", PYTHON_QUESTION]),
+        Language::Ruby => command.args(["--disable=gems,rubyopt", "-e", RUBY_QUESTION]),
+        Language::Java => return java(executable),
         _ => command.args(["-e", NODE_QUESTION]),
     };
     let answer = run(command.env_clear().current_dir("/"))?;
@@ -87,6 +93,34 @@ fn ask_now(language: Language, executable: &Path) -> Result<Probe, String> {
     }
     probe.mapped.dedup();
     Ok(probe)
+}
+
+/// A Java tells its version in a file beside it: starting one takes long, and its makers' directories are many.
+/// Nothing else is needed of it: all it has is below its home, or in `/etc`.
+fn java(executable: &Path) -> Result<Probe, String> {
+    let home = executable.parent().filter(|dir| dir.ends_with("bin")).and_then(Path::parent);
+    // The launcher of Java 8 is that of the `jre` inside.
+    let homes = home.into_iter().chain(home.filter(|home| home.ends_with("jre")).and_then(Path::parent));
+    let release = homes.map(|home| home.join("release")).find_map(|file| std::fs::read_to_string(file).ok());
+    let release = release.ok_or("it has no file 'release'")?;
+    let version = release
+        .lines()
+        .find_map(|line| line.strip_prefix("JAVA_VERSION=\"")?.strip_suffix('"'))
+        .filter(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+        .ok_or("it does not tell its version")?;
+    Ok(Probe {
+        language: Language::Java,
+        executable: executable.to_owned(),
+        version: java_version(version),
+        library: Vec::new(),
+        mapped: Vec::new(),
+    })
+}
+
+/// With the feature version first, and something behind it: `8.0_402` for `1.8.0_402`, `21.0` for `21`.
+fn java_version(told: &str) -> String {
+    let modern = told.strip_prefix("1.").filter(|rest| rest.starts_with('8')).unwrap_or(told);
+    if modern.contains('.') { modern.to_owned() } else { format!("{modern}.0") }
 }
 
 /// Runs a command to its end and gives what it printed. Kills it when it takes longer than [`PATIENCE`].
@@ -163,6 +197,15 @@ mod tests {
             version: "3.12.1".into(),
             library: library.iter().map(PathBuf::from).collect(),
             mapped: mapped.iter().map(PathBuf::from).collect(),
+        }
+    }
+
+    #[test]
+    fn java_versions_begin_with_the_feature_version() {
+        for (told, expected) in
+            [("17.0.15", "17.0.15"), ("21", "21.0"), ("1.8.0_402", "8.0_402"), ("25.0.3", "25.0.3")]
+        {
+            assert_eq!(java_version(told), expected);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::catalog::{KnownRuntime, Language, Status, known};
+use crate::catalog::{KnownRuntime, Language, Status, interpreters, known};
 use crate::find::{Interpreter, MissingRuntime, find_on, serves};
 use crate::host::Host;
 use crate::map::RuntimeMap;
@@ -48,7 +48,7 @@ pub(crate) fn others(host: &Host, runtime: &KnownRuntime) -> Vec<FoundRuntime> {
     let mut found = Vec::new();
     let served =
         |other: &&KnownRuntime| other.status == Status::Supported && other.language == runtime.language;
-    for other in known().iter().filter(served).filter(|other| other.id != runtime.id) {
+    for other in interpreters().filter(served).filter(|other| other.id != runtime.id) {
         let probes =
             host.candidates(other).into_iter().filter_map(|path| probe::ask(other.language, &path).ok());
         if let Some(probe) = { probes }.find(|probe| serves(&probe.version, other)) {
@@ -91,6 +91,7 @@ impl std::fmt::Display for Survey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::java::can_archive;
     use crate::{install, lookup};
 
     #[test]
@@ -107,6 +108,12 @@ mod tests {
             }
             let client = client.unwrap();
             assert!(serves(&interpreter.version, lookup(id).unwrap()));
+            if interpreter.language == Language::Java {
+                assert!(
+                    client.join("lamplighter-runtime.jsa").is_file() || !can_archive(&interpreter.version)
+                );
+                continue;
+            }
             let entry = interpreter.command.last().unwrap().replace("/var/runtime", client.to_str().unwrap());
             assert!(std::path::Path::new(&entry).is_file(), "{entry}");
             if interpreter.language == Language::Python {

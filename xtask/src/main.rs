@@ -2,6 +2,7 @@
 
 mod bench;
 mod docs;
+mod java;
 mod licences;
 mod models;
 mod setup;
@@ -17,10 +18,11 @@ fn main() -> ExitCode {
         Some("bench") => bench::run_bench(rest),
         Some("models") => models::run(rest),
         Some("test") => test::run_tests(rest),
+        Some("java") => java::run_java(rest),
         Some("docs") => docs::run_docs(rest),
         Some("licences") => licences::run_licences(rest),
         _ => {
-            Err("usage: cargo xtask test | bench [SCENARIO..] | models [--check | --fetch [VERSION]] | docs [--check] | licences"
+            Err("usage: cargo xtask test | bench [SCENARIO..] | models [--check | --fetch [VERSION]] | docs [--check] | java [--check] | licences"
                 .to_owned())
         }
     };

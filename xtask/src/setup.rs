@@ -8,8 +8,14 @@ use std::process::Command;
 use crate::tools::{self, Outcome, has, once, root, run, run_command, say};
 
 /// Programs the tests use, and the Debian package each comes from.
-const PROGRAMS: [(&str, &str); 4] =
-    [("python3", "python3"), ("node", "nodejs"), ("npm", "npm"), ("make", "make")];
+const PROGRAMS: [(&str, &str); 6] = [
+    ("python3", "python3"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("make", "make"),
+    ("ruby", "ruby"),
+    ("java", "default-jre-headless"),
+];
 
 /// Where things were installed.
 pub(crate) struct Installed {

@@ -338,7 +338,7 @@ async fn creations_that_are_refused_say_why_and_leave_no_function() {
         (json!({ "Handler": null }), invalid, "Runtime and Handler are mandatory parameters"),
         (json!({ "Runtime": "cobol85" }), invalid, "Value cobol85 at 'runtime' failed to satisfy constraint"),
         (json!({ "Runtime": "python2.7" }), invalid, "is no longer supported for creating or updating"),
-        (json!({ "Runtime": "java21" }), invalid, "java21 is not supported by this platform yet"),
+        (json!({ "Runtime": "dotnet8" }), invalid, "dotnet8 is not supported by this platform yet"),
         (json!({ "Timeout": 901 }), invalid, "'Timeout' value failed to satisfy constraint"),
         (json!({ "MemorySize": 10_241 }), invalid, "'MemorySize' value failed to satisfy constraint"),
         (json!({ "Environment": { "Variables": { "AWS_REGION": "x" } } }), invalid, "reserved keys"),

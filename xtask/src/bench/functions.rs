@@ -107,7 +107,7 @@ impl Function {
             word.replace("/var/runtime", &client.to_string_lossy())
                 .replace("/var/task", &task.to_string_lossy())
         };
-        let words: Vec<String> = interpreter.command_for(MEMORY_MIB).iter().map(outside).collect();
+        let words: Vec<String> = interpreter.command_for(MEMORY_MIB, "", None).iter().map(outside).collect();
         let (program, arguments) = words.split_first().ok_or("the runtime has no command")?;
         let mut command = Command::new(program);
         command

@@ -31,6 +31,9 @@ const MIN_CPU_MILLIS: u32 = 70;
 /// Names a script that starts the runtime.
 const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
+/// Options of the virtual machine, which it reads itself.
+const JAVA_OPTIONS_VARIABLE: &str = "JAVA_TOOL_OPTIONS";
+
 /// What never changes while the server runs.
 pub(crate) struct Workshop {
     pub(crate) runtime_map: RuntimeMap,
@@ -147,7 +150,9 @@ impl Prepared {
     /// As on AWS the wrapper gets the command as its arguments and runs it; a `provided` runtime has no wrapper.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper>
     fn command(&self, function: &FunctionConfig) -> Vec<OsString> {
-        let own = self.interpreter.command_for(function.memory_mib);
+        let java_options = function.environment.get(JAVA_OPTIONS_VARIABLE).map_or("", String::as_str);
+        let client_dir = self.client_dir.as_deref();
+        let own = self.interpreter.command_for(function.memory_mib, java_options, client_dir);
         let wrapper = function.environment.get(WRAPPER_VARIABLE).filter(|path| !path.is_empty());
         let wrapped = wrapper.filter(|_| self.interpreter.language != Language::Provided).map(|path| {
             // Through a shell, so that a wrapper which is missing ends with its words in the log, and with 127.

@@ -112,7 +112,7 @@ pub(crate) fn set(env: &mut [(OsString, OsString)], name: &str, value: &str) {
 /// Where runtime clients write framed events: ours among what the function prints, so that one pipe keeps the order of
 /// both; others, of which nothing is known, to a pipe of their own as on AWS.
 pub(crate) fn frames_in_output(language: Language) -> bool {
-    matches!(language, Language::Python | Language::Node)
+    matches!(language, Language::Python | Language::Node | Language::Ruby | Language::Java)
 }
 
 /// AWS's locale where the host has it; otherwise the one every host has.

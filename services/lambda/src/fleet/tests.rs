@@ -395,9 +395,9 @@ async fn a_package_without_bootstrap_is_the_function_s_error() {
 async fn what_the_host_lacks_is_said_clearly() {
     let world = World::new(echo_box());
     let mut function = world.function(1);
-    function.runtime = Some("java21".to_owned());
+    function.runtime = Some("dotnet8".to_owned());
     let error = world.fleet.invoke(Arc::new(function), invocation("{}")).await.unwrap_err();
-    assert!(matches!(&error, InvokeError::RuntimeMissing(why) if why.contains("java21")), "{error}");
+    assert!(matches!(&error, InvokeError::RuntimeMissing(why) if why.contains("dotnet8")), "{error}");
     let error = ApiError::from(error);
     assert_eq!((&*error.code, error.http_status()), ("InvalidRuntimeException", 502));
 

@@ -46,8 +46,14 @@ pub(crate) async fn check(runtime: &str, host: &RuntimeCheck) -> Result<(), Lamb
                 .filter(|runtime| runtime.status == Status::Supported)
                 .map(|runtime| runtime.id)
                 .collect();
+            let remedy = match known.language {
+                Language::Dotnet => {
+                    " .NET runs as provided.al2023, with a native executable (Native AOT) as bootstrap."
+                }
+                _ => "",
+            };
             Err(LambdaError::InvalidParameter(format!(
-                "The runtime {runtime} is not supported by this platform yet. Supported are: {}.",
+                "The runtime {runtime} is not supported by this platform yet. Supported are: {}.{remedy}",
                 served.join(", ")
             )))
         }
@@ -106,10 +112,10 @@ mod tests {
         );
         assert!(refusal("go1.x").await.unwrap().contains("(provided.al2023)"));
         assert!(
-            refusal("java21")
+            refusal("dotnet8")
                 .await
                 .unwrap()
-                .starts_with("The runtime java21 is not supported by this platform yet")
+                .starts_with("The runtime dotnet8 is not supported by this platform yet")
         );
     }
 

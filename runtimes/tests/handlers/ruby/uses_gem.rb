@@ -1,0 +1,5 @@
+require 'oj_like'
+
+def handler(event:, context:)
+  OjLike::NAME
+end
