@@ -42,6 +42,17 @@ pub struct Caller {
     pub source: Source,
     /// The `X-Amzn-Trace-Id` that the caller sent, as it came.
     pub trace_header: Option<Arc<str>>,
+    /// For a service: the resource on whose behalf it calls. Resource policies look at it.
+    pub on_behalf_of: Option<OnBehalf>,
+}
+
+/// The resource on whose behalf a service calls, such as the topic that delivers to a function.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OnBehalf {
+    /// Its ARN: the condition key `aws:SourceArn`.
+    pub source_arn: Arc<str>,
+    /// The account that owns it: the condition key `aws:SourceAccount`.
+    pub source_account: AccountId,
 }
 
 /// A call on its way through the platform. Cheap to clone.
@@ -103,6 +114,12 @@ impl Call {
         self.caller.trace_header.as_ref()
     }
 
+    /// The resource on whose behalf a service makes this call.
+    #[must_use]
+    pub fn on_behalf(&self) -> Option<&OnBehalf> {
+        self.caller.on_behalf_of.as_ref()
+    }
+
     /// The platform's time.
     #[must_use]
     pub fn clock(&self) -> &Clock {
@@ -118,7 +135,19 @@ impl Call {
     /// The same call made by the platform's service `host` (such as `lambda.amazonaws.com`) on its own behalf.
     #[must_use]
     pub fn as_service(&self, host: &'static str) -> Call {
-        let caller = Caller { principal: Principal::Service(host), ..(*self.caller).clone() };
+        let principal = Principal::Service(host);
+        let caller = Caller { principal, on_behalf_of: None, ..(*self.caller).clone() };
+        Call { caller: Arc::new(caller), front_door: self.front_door.clone(), within: self.within }
+    }
+
+    /// The same call made on behalf of a resource: `call.as_service("sns.amazonaws.com").on_behalf_of(&topic_arn)`. An
+    /// ARN that names no account (a bucket's) belongs to the account of the call.
+    #[must_use]
+    pub fn on_behalf_of(&self, source_arn: &str) -> Call {
+        let named = source_arn.split(':').nth(4).and_then(|account| account.parse().ok());
+        let source_account = named.unwrap_or(self.caller.account);
+        let on_behalf_of = Some(OnBehalf { source_arn: Arc::from(source_arn), source_account });
+        let caller = Caller { on_behalf_of, ..(*self.caller).clone() };
         Call { caller: Arc::new(caller), front_door: self.front_door.clone(), within: self.within }
     }
 

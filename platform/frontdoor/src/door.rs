@@ -64,7 +64,15 @@ impl FrontDoor {
             _ => Source::Service("lamplighter"),
         };
         let request_id = RequestId::fresh();
-        self.call_from(Caller { principal, account, region, request_id, source, trace_header: None })
+        self.call_from(Caller {
+            principal,
+            account,
+            region,
+            request_id,
+            source,
+            trace_header: None,
+            on_behalf_of: None,
+        })
     }
 
     /// A call of anyone: the gateway makes these from requests.

@@ -20,7 +20,7 @@ mod service;
 mod support;
 
 pub use answer::{Answer, EventStream, Streamed};
-pub use call::{Call, Caller, Source};
+pub use call::{Call, Caller, OnBehalf, Source};
 pub use credentials::{Credentials, KnownKey};
 pub use door::{Authorise, FrontDoor, FrontDoorBuilder, FrontDoorHandle};
 pub use service::{BodyLimit, Service, ServiceBuilder};

@@ -19,6 +19,7 @@ use crate::auth::{self, Sender};
 use crate::body::{self, BodyError, Taken};
 use crate::origin::{self, Verdict};
 use crate::server::Gate;
+use crate::sites::{self, Site};
 use crate::{SourceKind, admin, downloads};
 
 /// What the access log tells of a request beyond its head and its status.
@@ -35,7 +36,16 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
     let request_id = RequestId::fresh();
     let (parts, body) = request.into_parts();
     let mut noted = Noted::default();
-    let mut response = match origin::judge(&parts, gate.local) {
+    let verdict = match origin::host_refusal(&parts, gate.local) {
+        Some(why) => Verdict::Refused(why),
+        None => {
+            if let Some(site) = sites::claim(&gate.inner.config.sites, &parts) {
+                return visit(gate, peer, request_id, site, parts, body).await;
+            }
+            origin::judge(&parts)
+        }
+    };
+    let mut response = match verdict {
         Verdict::Plain => serve(gate, peer, &request_id, &parts, body, &mut noted).await,
         Verdict::Page(origin) => {
             let mut response = match origin::preflight(&parts) {
@@ -65,6 +75,33 @@ pub(crate) async fn answer(gate: &Gate, peer: IpAddr, request: Request<Incoming>
         answer_bytes = response.body().whole().map(Bytes::len),
         duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
         "request"
+    );
+    response
+}
+
+/// Answers a request that a site has claimed.
+async fn visit(
+    gate: &Gate,
+    peer: IpAddr,
+    request_id: RequestId,
+    site: Box<dyn Site>,
+    parts: Parts,
+    body: Incoming,
+) -> Response<Body> {
+    let started = Instant::now();
+    let (method, uri) = (parts.method.clone(), parts.uri.clone());
+    let mut response = sites::answer(gate, peer, &request_id, site, parts, body).await;
+    name(&mut response, &request_id);
+    tracing::debug!(
+        target: "access",
+        %request_id,
+        %peer,
+        %method,
+        path = uri.path(),
+        status = response.status().as_u16(),
+        answer_bytes = response.body().whole().map(Bytes::len),
+        duration_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "visit"
     );
     response
 }
@@ -161,6 +198,7 @@ async fn call(
         request_id: request_id.clone(),
         source,
         trace_header: trace_header(parts),
+        on_behalf_of: None,
     };
     let front_door = &gate.inner.front_door;
     let answer = front_door

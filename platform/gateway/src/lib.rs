@@ -9,7 +9,8 @@
 //! answer's may be a stream.
 //!
 //! **Invariant:** no service is named in this crate.
-//! **Invariant:** nothing but [`frontdoor::FrontDoor::enter`] is called on a client's behalf.
+//! **Invariant:** on a client's behalf nothing is called but the front door and, for what is no AWS API, the [`Sites`]
+//! that the assembly gives.
 
 mod admin;
 mod answer;
@@ -19,6 +20,7 @@ mod downloads;
 mod flow;
 mod origin;
 mod server;
+mod sites;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ pub use admin::{AdminAnswer, AdminRequest};
 pub use answer::{Body, BodyFault, Piece};
 pub use auth::AuthMode;
 pub use downloads::Downloads;
+pub use sites::{Refused, Serving, Site, Sites, Visit, Visitor, host_of};
 
 /// What a listener's clients are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct GatewayConfig {
     pub read_timeout: Duration,
     /// Files on offer under addresses that expire.
     pub downloads: Option<Downloads>,
+    /// Who may claim requests before the AWS APIs do, in this order.
+    pub sites: Vec<Arc<dyn Sites>>,
     /// How long requests in flight may take to finish once the gateway shuts down.
     pub shutdown_grace: Duration,
 }
@@ -83,6 +88,7 @@ impl GatewayConfig {
             max_box_body_bytes: 160 * 1024 * 1024,
             read_timeout: Duration::from_secs(30),
             downloads: None,
+            sites: Vec::new(),
             shutdown_grace: Duration::from_secs(5),
         }
     }

@@ -7,6 +7,8 @@
 //!   (clients that keep AWS's host names and resolve them to the platform). A name that somebody else's DNS points
 //!   at 127.0.0.1 (DNS rebinding) is none of these.
 //!
+//! Origins are judged for the AWS APIs only: `sites` have rules of their own.
+//!
 //! CORS: <https://fetch.spec.whatwg.org/#http-cors-protocol>.
 
 use std::net::IpAddr;
@@ -17,8 +19,10 @@ use http::{Method, Response, StatusCode};
 
 use http::request::Parts;
 
+use crate::sites::host_of;
+
 /// Names that only AWS can point anywhere.
-const AWS_DOMAINS: [&str; 3] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws"];
+const AWS_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"];
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -38,16 +42,14 @@ pub(crate) enum Verdict {
     Refused(String),
 }
 
-/// Judges `Host` and `Origin`.
-pub(crate) fn judge(parts: &Parts, local: bool) -> Verdict {
-    if local
-        && let Some(host) = host_of(parts)
-        && !may_be_host(host)
-    {
-        return Verdict::Refused(format!(
-            "Host '{host}' is not served: use localhost, an IP address or a host name of AWS's"
-        ));
-    }
+/// Why the request's `Host` is not served, if it is not.
+pub(crate) fn host_refusal(parts: &Parts, local: bool) -> Option<String> {
+    let host = host_of(parts).filter(|host| local && !may_be_host(host))?;
+    Some(format!("Host '{host}' is not served: use localhost, an IP address or a host name of AWS's"))
+}
+
+/// Judges `Origin`, for the AWS APIs.
+pub(crate) fn judge(parts: &Parts) -> Verdict {
     match parts.headers.get(header::ORIGIN) {
         None => Verdict::Plain,
         Some(origin) if origin.to_str().is_ok_and(is_local_origin) => Verdict::Page(origin.clone()),
@@ -82,15 +84,6 @@ pub(crate) fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-}
-
-/// The host that the client thinks it talks to, with its port. HTTP/2 has it in the URI.
-fn host_of(parts: &Parts) -> Option<&str> {
-    match parts.headers.get(header::HOST) {
-        // What is not text is no host we know: the empty name is refused.
-        Some(host) => Some(host.to_str().unwrap_or("")),
-        None => parts.uri.authority().map(http::uri::Authority::as_str),
-    }
 }
 
 fn may_be_host(host: &str) -> bool {

@@ -112,6 +112,7 @@ impl Delivery {
             request_id: RequestId::fresh(),
             source: Source::Service("lambda"),
             trace_header: origin.trace_header.clone(),
+            on_behalf_of: None,
         }))
     }
 }

@@ -104,6 +104,17 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("PutRuntimeManagementConfig", operations::runtime_updates::put_runtime_management_config)
         .on("GetRuntimeManagementConfig", operations::runtime_updates::get_runtime_management_config)
         .on("Invoke", run::invoke)
+        .on("AddPermission", operations::permissions::add_permission)
+        .on("RemovePermission", operations::permissions::remove_permission)
+        .on("GetPolicy", operations::permissions::get_policy)
+        .on("PutResourcePolicy", operations::resource_policy::put_resource_policy)
+        .on("GetResourcePolicy", operations::resource_policy::get_resource_policy)
+        .on("DeleteResourcePolicy", operations::resource_policy::delete_resource_policy)
+        .on("CreateEventSourceMapping", operations::event_sources::create_event_source_mapping)
+        .on("GetEventSourceMapping", operations::event_sources::event_source_mapping)
+        .on("UpdateEventSourceMapping", operations::event_sources::update_event_source_mapping)
+        .on("DeleteEventSourceMapping", operations::event_sources::event_source_mapping)
+        .on("ListEventSourceMappings", operations::event_sources::list_event_source_mappings)
         .on("TagResource", tags::tag_resource)
         .on("UntagResource", tags::untag_resource)
         .on("ListTags", tags::list_tags)
@@ -133,6 +144,12 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             ("PutRuntimeManagementConfig", "RuntimeVersionArn", "the ARN that `RuntimeVersionConfig` shows"),
             ("UpdateFunctionCode", "S3Bucket", "refused; send `ZipFile`"),
             ("UpdateFunctionCode", "ImageUri", "refused; send `ZipFile`"),
+            ("CreateEventSourceMapping", "EventSourceArn", "checked, then refused: there are no sources yet"),
+            (
+                "CreateEventSourceMapping",
+                "SelfManagedEventSource",
+                "checked, then refused: there are no sources yet",
+            ),
             ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),
         ])
         .fold(table, |table, (operation, member, taken)| table.partly(operation, member, taken))

@@ -86,22 +86,35 @@ impl FunctionName {
     /// # Errors
     /// A function of another region or account, or two qualifiers that differ.
     pub(crate) fn within(self, place: &Place<'_>, qualifier: Option<&str>) -> Result<Target, LambdaError> {
+        let target = self.of_any_account(place, qualifier)?;
+        if target.account == place.account {
+            return Ok(target);
+        }
+        let (caller, operation, arn) = (place.caller.arn(), place.operation, target.arn());
+        Err(LambdaError::AccessDenied(format!(
+            "User: {caller} is not authorized to perform: lambda:{operation} on resource: {arn} because no \
+             resource-based policy allows the lambda:{operation} action"
+        )))
+    }
+
+    /// The same, for operations that a resource policy may open to other accounts: who calls it looks at the policy.
+    ///
+    /// # Errors
+    /// A function of another region, or two qualifiers that differ.
+    pub(crate) fn of_any_account(
+        self,
+        place: &Place<'_>,
+        qualifier: Option<&str>,
+    ) -> Result<Target, LambdaError> {
         if let Some(region) = self.region.as_deref().filter(|region| *region != place.region.as_str()) {
             return Err(LambdaError::NotFound(format!(
                 "Functions from '{region}' are not reachable in this region ('{}')",
                 place.region
             )));
         }
-        if let Some(account) = self.account.as_deref().filter(|account| *account != place.account.to_string())
-        {
-            let (caller, operation, region, name) =
-                (place.caller.arn(), place.operation, place.region, &self.name);
-            return Err(LambdaError::AccessDenied(format!(
-                "User: {caller} is not authorized to perform: lambda:{operation} on resource: \
-                 arn:aws:lambda:{region}:{account}:function:{name} because no resource-based policy allows the \
-                 lambda:{operation} action"
-            )));
-        }
+        // The form has 12 digits there, or nothing.
+        let named = self.account.as_deref().and_then(|account| account.parse().ok());
+        let account = named.unwrap_or(place.account);
         let qualifier = match (self.qualifier, qualifier) {
             (Some(own), Some(other)) if own != other => {
                 return Err(LambdaError::InvalidParameter(
@@ -112,7 +125,7 @@ impl FunctionName {
             (Some(own), _) => Some(own),
             (None, other) => other.map(str::to_owned),
         };
-        Ok(Target { account: place.account, region: place.region.clone(), name: self.name, qualifier })
+        Ok(Target { account, region: place.region.clone(), name: self.name, qualifier })
     }
 }
 

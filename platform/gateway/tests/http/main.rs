@@ -9,4 +9,5 @@ mod guards;
 mod house;
 mod protocol;
 mod sign;
+mod sites;
 mod stream;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
-use super::target;
+use super::target_to_run;
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin};
@@ -59,7 +59,7 @@ pub(crate) async fn invoke(
     call: Call,
     request: InvocationRequest,
 ) -> Result<InvocationResponse, LambdaError> {
-    let target = target(&call, "InvokeFunction", &request.function_name, request.qualifier.as_deref())?;
+    let target = target_to_run(&lambda, &call, &request.function_name, request.qualifier.as_deref())?;
     let resolved = lambda.resolve(&target).await?;
     let payload = sound_payload(request.payload).await?;
     let client_context = request.client_context.as_deref().map(read_client_context).transpose()?;

@@ -1,13 +1,14 @@
 //! Resource policies: who may use a function, a version, an alias or a layer version beside its own account.
 //!
 //! A policy is the text that is stored and shown; [`Policy::decide`] says what it means for one request. Where a policy
-//! is kept, and under which revision, is the business of the rooms that have one. Identity policies, and what they add
+//! is kept, and under which revision, is `kept`'s business for functions. Identity policies, and what they add
 //! within one account, are not evaluated here.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html>.
 
 mod condition;
 pub(crate) mod document;
+pub(crate) mod kept;
 
 use base::{AccountId, Principal};
 
