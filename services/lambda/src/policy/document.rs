@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
@@ -32,11 +33,25 @@ pub(crate) struct Document {
     pub(crate) statement: Vec<Statement>,
 }
 
+/// By hand, so that an error names what is wrong in a statement.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Statement>, D::Error> {
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(statement) => vec![statement],
-        OneOrMany::Many(statements) => statements,
-    })
+    struct Reader;
+    impl<'de> Visitor<'de> for Reader {
+        type Value = Vec<Statement>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a statement or a list of statements")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<Statement>, A::Error> {
+            Statement::deserialize(MapAccessDeserializer::new(map)).map(|statement| vec![statement])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Vec<Statement>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+    deserializer.deserialize_any(Reader)
 }
 
 /// One statement. Members stand in the order in which AWS writes them.
