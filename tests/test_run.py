@@ -317,3 +317,25 @@ def test_what_could_not_be_deployed_is_tried_again(tmp_path, run):
 def test_watch_and_once_exclude_each_other(tmp_path):
     outcome = lamplighter("run", tmp_path, "--watch", "--once")
     assert outcome.returncode == 2 and "--once" in outcome.stderr
+
+
+def test_an_alias_leads_to_the_version_of_the_newest_code(run, tmp_path):
+    published = "      AutoPublishAlias: live\n      VersionDescription: made by run\n"
+    template = HEAD + "Resources:\n" + function("One", "one", published)
+    folder = application(tmp_path / "app", {"One": "def handler(e, c): return ['a', c.function_version]\n"}, template)
+    running = run(folder, "--watch")
+    running.wait_for("watching")
+    aws = running.client()
+    assert running.call("app-One:live") == ["a", "1"]
+    shown = aws.get_function_configuration(FunctionName="app-One", Qualifier="live")
+    assert shown["Description"] == "made by run"
+    save(folder / "one" / "app.py", "def handler(e, c): return ['b', c.function_version]\n")
+    running.wait_for("app-One updated")
+    assert running.call("app-One:live") == ["b", "2"]
+    assert running.call("app-One:1") == ["a", "1"]
+    # Settings alone are no new version, unless the template says so.
+    for more, version in (("Timeout: 7", "2"), ("Timeout: 8\n      AutoPublishAliasAllProperties: true", "3")):
+        (folder / "template.yaml").write_text(f"{template}      {more}\n")
+        running.wait_for("app-One updated")
+        assert aws.get_alias(FunctionName="app-One", Name="live")["FunctionVersion"] == version
+    assert running.call("app-One:live") == ["b", "3"]

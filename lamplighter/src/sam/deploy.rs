@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wire::Blob;
 
-use super::FunctionSpec;
 use super::function::Role;
+use super::{FunctionSpec, alias};
 
 /// What deploying a function did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub(crate) enum Deployed {
 /// Creates or updates a function and, where the template leaves that to us, its role.
 pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> Result<Deployed, ApiError> {
     let role = ensure_role(call, &spec.role).await?;
+    let code_sha256 = STANDARD.encode(Sha256::digest(&package));
     let lambda = call.service("lambda");
     let named = Named { function_name: &spec.name };
     let known = match lambda.invoke::<_, Function>("GetFunction", &named).await {
@@ -43,12 +44,13 @@ pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> 
                 tags: (!spec.tags.is_empty()).then_some(&spec.tags),
             };
             lambda.invoke::<_, Configuration>("CreateFunction", &create).await?;
+            alias::publish(call, &spec.name, &spec.publish, &code_sha256).await?;
             return Ok(Deployed::Created);
         }
         Err(error) => return Err(error),
     };
     let mut deployed = Deployed::Unchanged;
-    if known.configuration.code_sha256 != STANDARD.encode(Sha256::digest(&package)) {
+    if known.configuration.code_sha256 != code_sha256 {
         let update = UpdateFunctionCode {
             function_name: &spec.name,
             zip_file: Blob(package),
@@ -60,6 +62,9 @@ pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> 
     let settings = Settings::new(spec, role);
     if !known.configuration.matches(&settings) {
         lambda.invoke::<_, Configuration>("UpdateFunctionConfiguration", &settings).await?;
+        deployed = Deployed::Updated;
+    }
+    if alias::publish(call, &spec.name, &spec.publish, &code_sha256).await? {
         deployed = Deployed::Updated;
     }
     set_tags(call, spec, &known).await?;

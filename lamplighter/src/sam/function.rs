@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::SamError;
+use super::alias::AutoPublish;
 use super::intrinsics::Scope;
 use super::node::{Node, Value};
 
@@ -29,6 +30,7 @@ pub(crate) struct FunctionSpec {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) architectures: Option<Vec<String>>,
     pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) publish: AutoPublish,
 }
 
 /// Where a function's code is.
@@ -116,6 +118,7 @@ pub(crate) fn read(
         environment: BTreeMap::new(),
         architectures: None,
         tags: BTreeMap::new(),
+        publish: AutoPublish::default(),
     };
     for (key, node) in merged(globals, &properties) {
         match key.as_str() {
@@ -149,6 +152,9 @@ impl FunctionSpec {
             }
             "PackageType" if node.text(key)? == "Zip" => {}
             "Tracing" if node.text(key)? == "PassThrough" => {}
+            "AutoPublishAlias" => self.publish.alias = text()?,
+            "AutoPublishAliasAllProperties" => self.publish.all_properties = truth(node, key)?,
+            "VersionDescription" => self.publish.description = text()?,
             "Role" => self.role = Role::Arn(node.text(key)?.to_owned()),
             "Policies" => self.add_policies(node)?,
             other => {
@@ -259,6 +265,14 @@ fn only<'a>(node: &'a Node, what: &str, key: &str) -> Result<&'a Node, SamError>
             }
             None => Err(SamError::at(node.line, format!("'{what}' has no '{key}'"))),
         },
+    }
+}
+
+fn truth(node: &Node, what: &str) -> Result<bool, SamError> {
+    match node.text(what)?.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(SamError::at(node.line, format!("{what} must be true or false, got '{other}'"))),
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Specification: <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/>.
 
+pub(crate) mod alias;
 pub(crate) mod build;
 pub(crate) mod deploy;
 pub(crate) mod function;
