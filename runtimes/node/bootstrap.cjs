@@ -1,7 +1,7 @@
 // The Node.js runtime client (Node.js 20, 22, 24): loads the handler, then asks the Runtime API for events for ever.
 //
 // It is CommonJS: an ES module as the entry point would cost several milliseconds of every cold start. Handlers may be
-// either. What it is not: it neither limits nor times anything (the platform does), and it does not stream responses.
+// either. What it is not: it neither limits nor times anything (the platform does).
 //
 // Defined by: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html and
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
@@ -10,7 +10,7 @@
 const { RuntimeApi } = require('./lib/client.cjs');
 const { contextOf } = require('./lib/context.cjs');
 const { errorReport, tracingCause, RuntimeError, UnhandledPromiseRejection } = require('./lib/errors.cjs');
-const { loadHandler } = require('./lib/handler.cjs');
+const { loadHandler, streamingOf } = require('./lib/handler.cjs');
 const logs = require('./lib/logs.cjs');
 
 const runtimeId = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '');
@@ -23,6 +23,8 @@ const api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
 // What to do when the event loop is empty, and the request that an uncaught error belongs to.
 let whenIdle = null;
 let currentId = null;
+// The response of that request, if it is a stream.
+let currentStream = null;
 
 // The handler is called as a member of this, as on AWS: its stack traces say "at Runtime.handler".
 class Runtime {
@@ -30,6 +32,9 @@ class Runtime {
     this.handler = handler;
   }
 }
+
+// The same for streamed responses from Node.js 24 on.
+class StreamingInvokeProcessor extends Runtime {}
 
 async function main() {
   setModulePaths();
@@ -47,8 +52,9 @@ async function main() {
     await failInitialisation(promisesOnly ? 'Init Error' : 'Uncaught Exception', error, promisesOnly ? 1 : 129);
     return;
   }
-  const serve = promisesOnly ? servePromise : serveAny;
-  const runtime = new Runtime(handler);
+  const streaming = streamingOf(handler);
+  const serve = streaming ? streamServer(streaming) : promisesOnly ? servePromise : serveAny;
+  const runtime = streaming && promisesOnly ? new StreamingInvokeProcessor(handler) : new Runtime(handler);
   let event = await api.next();
   for (;;) {
     const { headers, body } = event;
@@ -85,6 +91,12 @@ function watchUncaught() {
     }
     logs.logError(title, error);
     api.hold();
+    if (currentStream && currentStream.isOpen) {
+      // The response has begun: the error can only be its end.
+      currentStream.fail(error);
+      currentStream.answered().finally(() => process.exit(code));
+      return;
+    }
     const report = errorReport(error);
     api.fail(currentId, JSON.stringify(report), report.errorType, tracingCause(error)).finally(() => process.exit(code));
   };
@@ -124,6 +136,51 @@ function failThenNext(id, error) {
 
 // Both ways to serve an event give, when the answer is on its way, { next: a promise of the next event }. In an object,
 // because a promise of a promise would wait for both.
+
+// Handlers marked with awslambda.streamifyResponse.
+function streamServer({ highWaterMark }) {
+  const { ResponseStream } = require('./lib/stream.cjs');
+  // Thrown as AWS's two clients do.
+  const wrong = (message) => (promisesOnly ? new Error(message) : message);
+  return async (runtime, headers, body) => {
+    const stream = new ResponseStream(api, currentId, highWaterMark, promisesOnly);
+    currentStream = stream;
+    const options = { callbackWaitsForEmptyEventLoop: true };
+    try {
+      const context = contextOf(headers, promisesOnly ? {} : options);
+      const result = runtime.handler(JSON.parse(body.toString()), stream, context);
+      if (!result || typeof result.then !== 'function') throw wrong('Streaming does not support non-async handlers.');
+      const value = await result;
+      if (value !== undefined) console.warn('Streaming handlers ignore return values.');
+      // The response may go on after the handler, for as long as there is something left to do.
+      await Promise.race([stream.answered(), idle()]);
+      if (!stream.isOver) throw wrong('Response stream is not finished.');
+    } catch (error) {
+      if (promisesOnly) await new Promise(setImmediate);
+      logs.logError('Invoke Error', error);
+      stream.fail(error);
+    }
+    api.hold();
+    await stream.answered();
+    currentStream = null;
+    whenIdle = null;
+    if (!promisesOnly && options.callbackWaitsForEmptyEventLoop) {
+      api.release();
+      await idle();
+    }
+    return { next: api.next() };
+  };
+}
+
+// When nothing is left to do.
+function idle() {
+  return new Promise((resolve) => {
+    whenIdle = () => {
+      api.hold();
+      setImmediate(resolve);
+    };
+  });
+}
 
 // Node.js 24 and later.
 async function servePromise(runtime, headers, body) {

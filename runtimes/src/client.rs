@@ -32,6 +32,7 @@ static NODE: &[File] = &[
     ("lib/errors.cjs", include_bytes!("../node/lib/errors.cjs")),
     ("lib/handler.cjs", include_bytes!("../node/lib/handler.cjs")),
     ("lib/logs.cjs", include_bytes!("../node/lib/logs.cjs")),
+    ("lib/stream.cjs", include_bytes!("../node/lib/stream.cjs")),
 ];
 
 static RUBY: &[File] = &[

@@ -26,8 +26,8 @@ class Event:
 class Answer:
     """What the client posted: to which path, with which headers (lower case) and body."""
 
-    def __init__(self, path, headers, body):
-        self.path, self.headers, self.body = path, headers, body
+    def __init__(self, path, headers, body, trailers=None):
+        self.path, self.headers, self.body, self.trailers = path, headers, body, trailers or {}
 
     def json(self):
         return json.loads(self.body)
@@ -76,34 +76,49 @@ class FakeRuntimeApi:
                 lines = head.decode("latin-1").split("\r\n")
                 method, path, _ = lines[0].split(" ")
                 headers = {k.lower(): v for k, v in (line.split(": ", 1) for line in lines[1:])}
-                body = b""
+                body, trailers = b"", {}
                 if headers.get("transfer-encoding") == "chunked":
-                    body, data = self._chunks(connection, data)
+                    body, data, trailers = self._chunks(connection, data)
                 else:
                     length = int(headers.get("content-length", 0))
                     while len(data) < length:
                         data += connection.recv(65536)
                     body, data = data[:length], data[length:]
-                if not self._answer(connection, method, path, headers, body):
+                if not self._answer(connection, method, path, headers, body, trailers):
                     return
         except OSError:
             pass
 
     @staticmethod
     def _chunks(connection, data):
-        out = b""
+        def more():
+            received = connection.recv(65536)
+            if not received:
+                raise OSError("the client ended the connection within a body")
+            return received
+
+        out, trailers = [], {}
         while True:
             while b"\r\n" not in data:
-                data += connection.recv(65536)
-            size, _, data = data.partition(b"\r\n")
-            size = int(size, 16)
-            while len(data) < size + 2:
-                data += connection.recv(65536)
-            out, data = out + data[:size], data[size + 2 :]
+                data += more()
+            line, _, data = data.partition(b"\r\n")
+            size = int(line, 16)
             if size == 0:
-                return out, data
+                break
+            while len(data) < size + 2:
+                data += more()
+            out.append(data[:size])
+            data = data[size + 2 :]
+        while True:
+            while b"\r\n" not in data:
+                data += more()
+            line, _, data = data.partition(b"\r\n")
+            if not line:
+                return b"".join(out), data, trailers
+            name, _, value = line.decode("latin-1").partition(":")
+            trailers[name.lower()] = value.strip()
 
-    def _answer(self, connection, method, path, headers, body):
+    def _answer(self, connection, method, path, headers, body, trailers):
         if method == "GET" and path.endswith("/invocation/next"):
             if self.first_next is None:
                 self.first_next = time.monotonic()
@@ -115,7 +130,7 @@ class FakeRuntimeApi:
             self._send_event(connection, event)
             return True
         assert method == "POST", (method, path)
-        self.answers.append(Answer(path, headers, body))
+        self.answers.append(Answer(path, headers, body, trailers))
         extra = b"Connection: close\r\n" if self.quirk == "close" else b""
         connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 15\r\n" + extra + b'\r\n{"status":"OK"}')
         if path.endswith("/init/error"):

@@ -1,6 +1,7 @@
 """The Node.js runtime client beside the official ones (npm aws-lambda-ric 3 for Node.js 20 and 22, 4 for Node.js 24):
 same answers, same log, over a table of handlers. Their native part is replaced, see official_node.cjs."""
 
+import base64
 import json
 import os
 import re
@@ -72,10 +73,21 @@ TABLE = [
     ("rejects_at_load.handler", []),
     ("exits_at_load.handler", []),
     ("nodot", []),
+    *[
+        ("streaming." + name, [Event(1), Event(2)])
+        for name in (
+            "handler", "endsWithText", "endsAtOnce", "emptyWrite", "objects", "contentType", "contentTypeTooLate", "http",
+            "pipeline", "large", "afterTheHandler", "returnsAValue", "context", "throwsBefore", "throwsSync",
+            "throwsMid", "throwsText", "throwsAfterEnd", "notAsync",
+        )
+    ],
+    ("streaming.unhandledBefore", [Event(1)]),
     ("../index.echo", []),
 ]
 
 UNTIL_22 = [
+    ("streaming.doesNotWait", [Event(1), Event(2)]),
+    ("streaming.waits", [Event(1), Event(2)]),
     ("index.callback", [Event(1), Event(2)]),
     ("index.callbackError", [Event(1), Event(2)]),
     ("index.callbackString", [Event(1)]),
@@ -94,6 +106,7 @@ UNTIL_22 = [
 ]
 
 FROM_24 = [
+    ("streaming.request", []),
     ("index.callback", []),
     ("module.inner", [Event(1)]),
     ("index.neverEnds", [Event(1)]),
@@ -260,12 +273,46 @@ def test_six_megabytes_both_ways(version):
     assert [answer.json() for answer in outcome.answers] == [json.loads(event.body), 1, json.loads(event.body)]
 
 
-def test_streaming_is_refused_by_name(version):
-    outcome = ours(version, "streaming.handler", [])
-    answer = outcome.answers[0]
-    assert answer.path.endswith("/init/error")
-    assert answer.json()["errorType"] == "Runtime.StreamingNotSupported"
-    assert "response streaming is not supported yet" in answer.json()["errorMessage"]
+def trailer(answer):
+    """The error that a streamed response ended with."""
+    return json.loads(base64.b64decode(answer.trailers["lambda-runtime-function-error-body"]))
+
+
+def test_an_uncaught_error_ends_a_stream_that_has_begun(version):
+    """AWS's clients post the error, which is refused then; the platform only sees the process end."""
+    outcome = ours(version, "streaming.unhandledMid", [Event(1)])
+    if version < 24:
+        assert outcome.status == 128
+        assert [answer.body for answer in outcome.answers] == [b"begin"]
+        assert trailer(outcome.answers[0])["errorType"] == "Runtime.UnhandledPromiseRejection"
+    else:
+        assert outcome.status == 1 and outcome.answers == []
+
+
+def test_a_stream_that_nobody_ends_is_ended_with_an_error(version):
+    """AWS's clients wait until the function's time is up."""
+    outcome = ours(version, "streaming.unfinished", [Event(1), Event(2)])
+    assert [answer.body for answer in outcome.answers] == [b"begin", b"begin"]
+    assert trailer(outcome.answers[0])["errorMessage"] == "Response stream is not finished."
+
+
+def test_a_broken_pipeline_ends_the_stream_with_its_error(version):
+    """AWS's clients end the connection."""
+    outcome = ours(version, "streaming.brokenPipeline", [Event(1), Event(2)])
+    assert [answer.body for answer in outcome.answers] == [b"begin", b"begin"]
+    assert trailer(outcome.answers[1])["errorMessage"] == "source broke"
+
+
+def test_metadata_without_a_body_is_sent(version):
+    """AWS's clients lose it."""
+    outcome = ours(version, "streaming.httpEndsAtOnce", [Event(1)])
+    assert outcome.answers[0].body == b'{"statusCode":302}' + bytes(8)
+
+
+def test_a_streamed_response_keeps_the_connection(version):
+    outcome = ours(version, "streaming.handler", [Event(n) for n in range(3)])
+    assert [answer.body for answer in outcome.answers] == ["one two grüße".encode()] * 3
+    assert outcome.connections == 1
 
 
 def test_layers_are_found_by_require(version):

@@ -209,15 +209,21 @@ def test_calls_at_once_have_environments_of_their_own(server, peer):
     assert len({answer["environment"] for answer in answers}) == 3
 
 
-def test_a_streamed_answer_is_refused_by_name(aws, make):
-    """Response streaming is not supported yet: nobody must take the beginning of an answer for all of it."""
+def test_a_rust_function_streams_its_answer(aws, make):
+    """Through AWS's own crate, which puts HTTP metadata before every stream; a plain Invoke gets all of it at once."""
     name = make(rust_package(), "provided.al2023", MemorySize=512)
-    answer = aws.invoke(FunctionName=name, Payload=json.dumps({"op": "stream", "value": ["one, ", "x" * 100_000]}))
-    assert answer["FunctionError"] == "Unhandled"
-    body = json.loads(answer["Payload"].read())
-    assert body["errorType"] == "Runtime.StreamingNotSupported"
-    assert body["errorMessage"].endswith("Response streaming is not supported yet")
-    assert ask(aws, name)[1]["calls"] == 2
+    words = ["one, ", "two, ", "x" * 100_000]
+    event = json.dumps({"op": "stream", "value": words})
+    events = list(aws.invoke_with_response_stream(FunctionName=name, Payload=event)["EventStream"])
+    assert events.pop() == {"InvokeComplete": {}}
+    body = b"".join(event["PayloadChunk"]["Payload"] for event in events)
+    metadata, text = body.split(bytes(8))
+    assert json.loads(metadata)["statusCode"] == 200
+    assert text.decode() == "".join(words)
+    answer = aws.invoke(FunctionName=name, Payload=event)
+    assert "FunctionError" not in answer
+    assert answer["Payload"].read() == body
+    assert ask(aws, name)[1]["calls"] == 3
 
 
 @pytest.mark.parametrize("client, file, source, kind", [

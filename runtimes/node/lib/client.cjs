@@ -14,6 +14,9 @@ const NONE = Buffer.alloc(0);
 const END_OF_HEAD = Buffer.from('\r\n\r\n');
 // The platform's servers refuse huge headers. The cause is for tracing only.
 const MAX_CAUSE = 16 * 1024;
+const STREAM_HEADERS =
+  'Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n' +
+  'Trailer: Lambda-Runtime-Function-Error-Type\r\nTrailer: Lambda-Runtime-Function-Error-Body\r\n\r\n';
 
 class RuntimeApi {
   constructor(address) {
@@ -62,6 +65,32 @@ class RuntimeApi {
 
   failInitialisation(payload, type) {
     return this.#ask(this.#post('init/error', errorHeaders(type), payload), false);
+  }
+
+  // Begins a streamed response. Gives { chunks, end, answer }: what sends pieces of it, what ends it (with the report of
+  // an error, if one is given, in the trailers), and a promise of the platform's answer to all of it.
+  beginStream(id, contentType) {
+    const answer = this.#ask(
+      `POST ${PATH}invocation/${id}/response${this.common}Content-Type: ${safe(contentType)}\r\n${STREAM_HEADERS}`, false);
+    const socket = this.socket;
+    return {
+      answer,
+      chunks(pieces, callback) {
+        socket.cork();
+        for (const piece of pieces) {
+          // A chunk of nothing would be the end.
+          if (piece.length === 0) continue;
+          socket.write(`${piece.length.toString(16)}\r\n`);
+          socket.write(piece);
+          socket.write('\r\n');
+        }
+        socket.write('', callback);
+        socket.uncork();
+      },
+      end(report, callback) {
+        socket.write(`0\r\n${report ? errorTrailers(report) : ''}\r\n`, callback);
+      },
+    };
   }
 
   #post(path, headers, payload) {
@@ -210,6 +239,14 @@ function errorHeaders(type, cause) {
   const text = cause ? safe(cause) : '';
   if (text && text.length <= MAX_CAUSE) headers += `Lambda-Runtime-Function-XRay-Error-Cause: ${text}\r\n`;
   return headers;
+}
+
+function errorTrailers(report) {
+  const body = Buffer.from(JSON.stringify(report)).toString('base64');
+  return (
+    `Lambda-Runtime-Function-Error-Type: ${safe(report.errorType)}\r\n` +
+    `Lambda-Runtime-Function-Error-Body: ${body}\r\n`
+  );
 }
 
 module.exports = { RuntimeApi };

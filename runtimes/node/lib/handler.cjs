@@ -8,6 +8,7 @@ const path = require('path');
 const { RuntimeError } = require('./errors.cjs');
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 
 async function loadHandler(root, name, promisesOnly) {
   if (name.includes('..')) {
@@ -24,11 +25,10 @@ async function loadHandler(root, name, promisesOnly) {
   if (!handler && promisesOnly && exported && exported.default) handler = nested(exported.default, match[2]);
   if (!handler) throw new RuntimeError('HandlerNotFound', `${name} is undefined or not exported`);
   if (typeof handler !== 'function') throw new RuntimeError('HandlerNotFound', `${name} is not a function`);
-  if (handler[STREAMING]) {
-    throw new RuntimeError('StreamingNotSupported',
-      `${name} streams its response (awslambda.streamifyResponse): response streaming is not supported yet`);
+  if (handler[STREAMING] && handler[STREAMING] !== 'response') {
+    throw new RuntimeError('MalformedStreamingHandler', 'Only response streaming is supported.');
   }
-  if (promisesOnly && handler.length >= 3) {
+  if (promisesOnly && handler.length >= 3 && !handler[STREAMING]) {
     throw new RuntimeError('CallbackHandlerDeprecated',
       'ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need ' +
         'to modify this function to use a supported handler signature to use Node.js 24 or later. For more ' +
@@ -41,19 +41,25 @@ function nested(value, names) {
   return names.split('.').reduce((inner, name) => inner && inner[name], value);
 }
 
-// A module may mark its handler at load time; that it cannot be served is said in loadHandler.
+// How a handler's response is streamed; undefined: it is not.
+function streamingOf(handler) {
+  if (!handler[STREAMING]) return undefined;
+  const highWaterMark = parseInt(handler[HIGH_WATER_MARK], 10);
+  return { highWaterMark: Number.isNaN(highWaterMark) ? undefined : highWaterMark };
+}
+
+// A module marks its handler at load time. What most modules never use is loaded on its first use.
 function defineStreamingGlobals() {
   if (['1', 'true'].includes(process.env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA)) return;
   globalThis.awslambda = {
     ...globalThis.awslambda,
-    streamifyResponse(handler) {
+    streamifyResponse(handler, options) {
       handler[STREAMING] = 'response';
+      if (options && typeof options.highWaterMark === 'number') handler[HIGH_WATER_MARK] = parseInt(options.highWaterMark, 10);
       return handler;
     },
-    HttpResponseStream: {
-      from() {
-        throw new RuntimeError('StreamingNotSupported', 'response streaming is not supported yet');
-      },
+    get HttpResponseStream() {
+      return require('./stream.cjs').HttpResponseStream;
     },
   };
 }
@@ -108,4 +114,4 @@ function isModulePackage(folder) {
   return false;
 }
 
-module.exports = { loadHandler };
+module.exports = { loadHandler, streamingOf };

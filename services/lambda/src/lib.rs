@@ -115,6 +115,7 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("UpdateEventSourceMapping", operations::event_sources::update_event_source_mapping)
         .on("DeleteEventSourceMapping", operations::event_sources::event_source_mapping)
         .on("ListEventSourceMappings", operations::event_sources::list_event_source_mappings)
+        .on_stream("InvokeWithResponseStream", operations::invoke_stream::invoke_with_response_stream)
         .on("TagResource", tags::tag_resource)
         .on("UntagResource", tags::untag_resource)
         .on("ListTags", tags::list_tags)
@@ -129,7 +130,8 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             MAX_UPLOAD_BYTES,
             "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
         )
-        .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
+        .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
+        .body_limit("InvokeWithResponseStream", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
     let configurable = ["CreateFunction", "UpdateFunctionConfiguration"];
     configurable
         .iter()

@@ -38,6 +38,7 @@ use base::{Clock, Timestamp};
 use frontdoor::FrontDoorHandle;
 use runtimes::RuntimeMap;
 use sandbox::Sandbox;
+use tokio::sync::oneshot;
 
 pub(crate) use blueprint::{NoBox, Prepared};
 pub(crate) use environment::{Environment, mebibytes};
@@ -54,7 +55,7 @@ use self::pool::{Pool, PoolLimits};
 use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
 use crate::invoke::trace::{Sampler, Trace};
-use crate::invoke::{self, Invocation, InvokeError, Outcome, Streaming};
+use crate::invoke::{self, Invocation, InvokeError, Opened, Outcome, Sink, Streaming};
 use crate::invoker::{Invoker, Invoking, Opening};
 use crate::metering::Meter;
 
@@ -233,7 +234,38 @@ impl Fleet {
         invocation: Invocation,
     ) -> Result<Outcome, InvokeError> {
         let (ticket, turn) = Ticket::enter(&self.inner, function, &invocation)?;
-        invoke::run(ticket, turn, invocation).await
+        invoke::run(ticket, turn, invocation, &mut Sink::Whole).await
+    }
+
+    /// Runs the function once and gives its answer as it comes. The function runs to its end whoever drops what.
+    ///
+    /// # Errors
+    /// Why the function was not run.
+    pub async fn invoke_streaming(
+        &self,
+        function: Arc<FunctionConfig>,
+        invocation: Invocation,
+    ) -> Result<Streaming, InvokeError> {
+        let (ticket, turn) = Ticket::enter(&self.inner, function, &invocation)?;
+        let (caller, opened) = oneshot::channel();
+        let (finish, done) = oneshot::channel();
+        let running = tokio::spawn(async move {
+            let mut sink = Sink::Caller(caller);
+            let result = invoke::run(ticket, turn, invocation, &mut sink).await;
+            match (sink, result) {
+                // Only a function that was run has answered.
+                (Sink::Open, Ok(outcome)) => finish.send(outcome).map_err(Ok).err(),
+                (_, result) => Some(result),
+            }
+        });
+        if let Ok(Opened { content_type, chunks }) = opened.await {
+            return Ok(Streaming { content_type, chunks, done });
+        }
+        match running.await {
+            Ok(Some(result)) => result.map(Streaming::whole),
+            Ok(None) => Err(InvokeError::Internal("a stream ended before it began".to_owned())),
+            Err(error) => Err(InvokeError::Internal(error.to_string())),
+        }
     }
 
     /// Lets go of every environment of the version with this key older than `before_generation`: idle ones at once, busy ones
@@ -265,7 +297,7 @@ impl Invoker for Fleet {
     }
 
     fn invoke_streaming(&self, function: Arc<FunctionConfig>, invocation: Invocation) -> Opening<'_> {
-        Box::pin(async move { Fleet::invoke(self, function, invocation).await.map(Streaming::whole) })
+        Box::pin(Fleet::invoke_streaming(self, function, invocation))
     }
 
     fn retire(&self, key: &str, before_generation: u64) {

@@ -9,7 +9,7 @@ use base::RequestId;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::runtime_api::Departure;
+use crate::runtime_api::{Departure, MAX_RESPONSE_BYTES, MAX_STREAM_BYTES};
 
 /// How a request ended badly.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub(crate) enum Failure {
     Exit(Departure),
     /// The answer was beyond 6 MiB.
     TooLarge,
-    /// The runtime wanted to stream its answer.
-    Streaming,
+    /// The streamed answer was beyond 200 MiB.
+    StreamTooLarge,
+    /// The streamed answer broke off, though its process went on.
+    Truncated,
     /// There is nothing to start.
     Entrypoint(String),
 }
@@ -41,8 +43,8 @@ impl Failure {
             Failure::Timeout { .. } => "Sandbox.Timedout",
             Failure::Exit(departure) if departure.oom_killed => "Runtime.OutOfMemory",
             Failure::Exit(_) => "Runtime.ExitError",
-            Failure::TooLarge => "Function.ResponseSizeTooLarge",
-            Failure::Streaming => "Runtime.StreamingNotSupported",
+            Failure::TooLarge | Failure::StreamTooLarge => "Function.ResponseSizeTooLarge",
+            Failure::Truncated => "Runtime.TruncatedResponse",
             Failure::Entrypoint(_) => "Runtime.InvalidEntrypoint",
         }
     }
@@ -50,9 +52,8 @@ impl Failure {
     /// The answer that the caller of the function gets.
     pub(crate) fn body(&self, request_id: &RequestId) -> Bytes {
         let message = match self {
-            Failure::TooLarge => {
-                "Response payload size exceeded maximum allowed payload size (6291556 bytes).".to_owned()
-            }
+            Failure::TooLarge => too_large(MAX_RESPONSE_BYTES as u64),
+            Failure::StreamTooLarge => too_large(MAX_STREAM_BYTES),
             other => format!("RequestId: {request_id} Error: {}", other.cause()),
         };
         let body = Body { error_type: self.error_type(), message: &message };
@@ -66,7 +67,7 @@ impl Failure {
             Failure::Exit(_) | Failure::Entrypoint(_) => {
                 Some(format!("RequestId: {request_id} Error: {}\n{}\n", self.cause(), self.error_type()))
             }
-            Failure::TooLarge | Failure::Streaming => None,
+            Failure::TooLarge | Failure::StreamTooLarge | Failure::Truncated => None,
         }
     }
 
@@ -74,11 +75,15 @@ impl Failure {
         match self {
             Failure::Timeout { limit } => format!("Task timed out after {:.2} seconds", limit.as_secs_f64()),
             Failure::Exit(departure) => exit_text(departure),
-            Failure::TooLarge => "Response payload size exceeded".to_owned(),
-            Failure::Streaming => "Response streaming is not supported yet".to_owned(),
+            Failure::TooLarge | Failure::StreamTooLarge => "Response payload size exceeded".to_owned(),
+            Failure::Truncated => "The response was truncated".to_owned(),
             Failure::Entrypoint(why) => why.clone(),
         }
     }
+}
+
+fn too_large(limit_bytes: u64) -> String {
+    format!("Response payload size exceeded maximum allowed payload size ({limit_bytes} bytes).")
 }
 
 fn exit_text(departure: &Departure) -> String {
@@ -150,6 +155,10 @@ mod tests {
         assert_eq!(
             body(&Failure::TooLarge),
             r#"{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes)."}"#
+        );
+        assert_eq!(
+            body(&Failure::StreamTooLarge),
+            r#"{"errorType":"Function.ResponseSizeTooLarge","errorMessage":"Response payload size exceeded maximum allowed payload size (209715200 bytes)."}"#
         );
     }
 

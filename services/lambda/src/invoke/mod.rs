@@ -21,6 +21,7 @@ use serde::Serialize;
 
 pub(crate) use run::{run, start_ahead};
 pub use streaming::Streaming;
+pub(crate) use streaming::{Opened, Sink};
 
 /// One event for a function.
 #[derive(Clone, Debug)]

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 
 use super::failure::Failure;
 use super::report::{self, InitPhase, Numbers, Status};
-use super::{Invocation, InvokeError, Outcome};
+use super::streaming::follow;
+use super::{Invocation, InvokeError, Outcome, Sink};
 use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Ticket, Turn, Whose, mebibytes};
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
@@ -26,22 +27,23 @@ use crate::runtime_api::{Answer, Departure, Event, InitResult};
 /// How long the initialisation of a provisioned environment may take, unless the function's own limit is longer.
 const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
 
-/// Runs a request to its end.
+/// Runs a request to its end. A streamed answer goes to `sink`.
 pub(crate) async fn run(
     mut ticket: Ticket,
     mut turn: Turn,
     invocation: Invocation,
+    sink: &mut Sink,
 ) -> Result<Outcome, InvokeError> {
     loop {
         let environment = match turn {
-            Turn::Cold => return Box::pin(run_cold(ticket, invocation)).await,
+            Turn::Cold => return Box::pin(run_cold(ticket, invocation, sink)).await,
             Turn::Warm(environment) => environment,
         };
         environment.wake();
         let is_fresh = environment.is_fresh(ticket.fleet().clock().now());
         if is_fresh && !environment.session.has_departed() {
             environment.log.begin_tail(invocation.want_tail);
-            match invoke(&ticket, &environment, &invocation, Spent::default()).await {
+            match invoke(&ticket, &environment, &invocation, Spent::default(), sink).await {
                 Served::Done { outcome, reusable } => {
                     finish(ticket, environment, reusable);
                     return Ok(outcome);
@@ -80,7 +82,13 @@ enum Served {
 }
 
 /// Offers the event to an environment that is ready, and waits for what becomes of it.
-async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocation, spent: Spent) -> Served {
+async fn invoke(
+    ticket: &Ticket,
+    environment: &Environment,
+    invocation: &Invocation,
+    spent: Spent,
+    sink: &mut Sink,
+) -> Served {
     let function = ticket.function();
     let clock = ticket.fleet().clock();
     let limit = Duration::from_secs(u64::from(function.timeout_s));
@@ -89,7 +97,13 @@ async fn invoke(ticket: &Ticket, environment: &Environment, invocation: &Invocat
     environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
     let trace = ticket.fleet().trace_of(function, invocation.trace_header.as_deref());
     let event = event_for(clock, invocation, left, trace.header);
-    let answer = wait_for_answer(environment.session.offer(event), left).await;
+    let answer = match wait_for_answer(environment.session.offer(event), left).await {
+        Some(Answer::Stream(answer)) => {
+            let left = limit.saturating_sub(began.elapsed());
+            timeout(left, Box::pin(follow(&environment.session, answer, sink))).await.ok()
+        }
+        answer => answer,
+    };
     let took = began.elapsed();
     environment.log.drain(true);
     let ending = match answer {
@@ -164,7 +178,11 @@ impl Ending {
                 peak_mib: None,
             },
             Some(Answer::TooLarge) => Self::failed(Failure::TooLarge, request_id, true, None),
-            Some(Answer::StreamingRefused) => Self::failed(Failure::Streaming, request_id, true, None),
+            Some(Answer::StreamTooLarge) => Self::failed(Failure::StreamTooLarge, request_id, true, None),
+            // A stream was taken to its end before.
+            Some(Answer::Truncated | Answer::Stream(_)) => {
+                Self::failed(Failure::Truncated, request_id, true, None)
+            }
             Some(Answer::Gone { departure, .. }) => {
                 let peak_mib = exit_peak_mib(function, &departure);
                 Self::failed(Failure::Exit(departure), request_id, false, Some(peak_mib))
@@ -199,7 +217,7 @@ async fn wait_for_answer(answer: oneshot::Receiver<Answer>, limit: Duration) -> 
 }
 
 /// Starts an environment and runs the request in it.
-async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, InvokeError> {
+async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Result<Outcome, InvokeError> {
     let fleet = Arc::clone(ticket.fleet());
     let function = Arc::clone(ticket.function());
     let log = fleet.new_log_stream(&function);
@@ -217,7 +235,7 @@ async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, Inv
     };
     if let Ok((environment, init)) = first {
         let spent = Spent { init_ms: Some(millis(init)), invoke_began: None, cold: true };
-        return Ok(serve_fresh(ticket, environment, &invocation, spent).await);
+        return Ok(serve_fresh(ticket, environment, &invocation, spent, sink).await);
     }
     // Once more, in the request's own time.
     let began = Instant::now();
@@ -231,7 +249,7 @@ async fn run_cold(ticket: Ticket, invocation: Invocation) -> Result<Outcome, Inv
     match second? {
         Ok((environment, _)) => {
             let spent = Spent { init_ms: None, invoke_began: Some(began), cold: true };
-            Ok(serve_fresh(ticket, environment, &invocation, spent).await)
+            Ok(serve_fresh(ticket, environment, &invocation, spent, sink).await)
         }
         Err(failed) => Ok(fail_after_init(&ticket, &invocation, failed, began.elapsed(), limit)),
     }
@@ -243,8 +261,9 @@ async fn serve_fresh(
     environment: Arc<Environment>,
     invocation: &Invocation,
     spent: Spent,
+    sink: &mut Sink,
 ) -> Outcome {
-    match invoke(&ticket, &environment, invocation, spent).await {
+    match invoke(&ticket, &environment, invocation, spent, sink).await {
         Served::Done { outcome, reusable } => {
             finish(ticket, environment, reusable);
             outcome

@@ -106,7 +106,7 @@ fn nothing(status_code: i32) -> InvocationResponse {
 }
 
 /// [`checked_payload`], on a thread that may be busy when there is much to look at.
-async fn sound_payload(payload: Option<wire::Blob>) -> Result<Bytes, LambdaError> {
+pub(super) async fn sound_payload(payload: Option<wire::Blob>) -> Result<Bytes, LambdaError> {
     if payload.as_ref().is_none_or(|blob| blob.0.len() <= MUCH_BYTES) {
         return checked_payload(payload);
     }
@@ -165,7 +165,7 @@ fn no_json(why: &str) -> LambdaError {
 }
 
 /// The client context, decoded to JSON text.
-fn read_client_context(encoded: &str) -> Result<String, LambdaError> {
+pub(super) fn read_client_context(encoded: &str) -> Result<String, LambdaError> {
     if encoded.len() > MAX_CLIENT_CONTEXT_BYTES {
         return Err(LambdaError::InvalidParameter(format!(
             "ClientContext must have at most {MAX_CLIENT_CONTEXT_BYTES} bytes of base64, got {}.",

@@ -6,6 +6,7 @@ pub(crate) mod code_signing;
 pub(crate) mod create;
 pub(crate) mod event_sources;
 pub(crate) mod invoke;
+pub(crate) mod invoke_stream;
 pub(crate) mod permissions;
 pub(crate) mod read;
 pub(crate) mod resource_policy;

@@ -57,17 +57,17 @@ async fn serve(stream: TcpStream, session: Arc<Session>) {
     }
 }
 
-struct Connection {
-    stream: TcpStream,
-    read: BytesMut,
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) read: BytesMut,
     write: BytesMut,
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
     /// The rest of what the peer sends is not worth reading: close after the answer.
     broken_off: bool,
 }
 
 /// A body, or why there is none.
-enum Body {
+pub(super) enum Body {
     Whole(Bytes),
     TooLarge,
 }
@@ -92,9 +92,13 @@ impl Connection {
             if head.expects_continue && head.body != BodyLength::Exactly(0) {
                 self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             }
-            let body = self.read_body(head.body).await?;
             let keep_alive = head.keep_alive;
-            self.answer(head, body).await?;
+            if let (Route::Response { id }, true) = (&head.route, head.streaming) {
+                self.stream_response(id, head.body, head.content_type).await?;
+            } else {
+                let body = self.read_body(head.body).await?;
+                self.answer(head, body).await?;
+            }
             if !keep_alive || self.broken_off {
                 return self.stream.shutdown().await;
             }
@@ -106,7 +110,6 @@ impl Connection {
             Route::Next => return self.next().await,
             Route::Response { id } => {
                 let answer = match body {
-                    _ if head.streaming => Answer::StreamingRefused,
                     Body::Whole(body) => Answer::Response(body),
                     Body::TooLarge => Answer::TooLarge,
                 };
@@ -155,12 +158,6 @@ impl Connection {
                 413,
                 "RequestEntityTooLarge",
                 "Exceeded maximum allowed payload size (6291556 bytes).",
-            )),
-            Answer::StreamingRefused => Some(http1::error(
-                501,
-                "NotSupported",
-                "response streaming is not supported yet: send the response without \
-                 Lambda-Runtime-Function-Response-Mode",
             )),
             _ => None,
         };
@@ -213,7 +210,7 @@ impl Connection {
         written
     }
 
-    async fn read_body(&mut self, length: BodyLength) -> io::Result<Body> {
+    pub(super) async fn read_body(&mut self, length: BodyLength) -> io::Result<Body> {
         match length {
             BodyLength::Exactly(length) => match usize::try_from(length) {
                 Ok(length) if length <= MAX_RESPONSE_BYTES => {
@@ -259,10 +256,7 @@ impl Connection {
         let mut body = BytesMut::new();
         let mut total: u64 = 0;
         loop {
-            let line = self.read_line().await?;
-            let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
-            let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
-            let size = size.ok_or_else(|| io::Error::other("a chunk without a size"))?;
+            let size = self.read_chunk_size().await?;
             if size == 0 {
                 // Trailers end with an empty line.
                 while !self.read_line().await?.is_empty() {}
@@ -287,14 +281,26 @@ impl Connection {
         }
     }
 
-    async fn read_line(&mut self) -> io::Result<Bytes> {
+    pub(super) async fn read_chunk_size(&mut self) -> io::Result<u64> {
+        let line = self.read_line().await?;
+        let size = std::str::from_utf8(&line).ok().and_then(|line| line.split(';').next());
+        let size = size.and_then(|size| u64::from_str_radix(size.trim(), 16).ok());
+        size.ok_or_else(|| io::Error::other("a chunk without a size"))
+    }
+
+    pub(super) async fn read_line(&mut self) -> io::Result<Bytes> {
+        self.read_line_of(http1::MAX_HEAD_BYTES).await
+    }
+
+    /// A line of at most about so many bytes, without its end.
+    pub(super) async fn read_line_of(&mut self, max_bytes: usize) -> io::Result<Bytes> {
         loop {
             if let Some(end) = self.read.iter().position(|&b| b == b'\n') {
                 let line = self.read.split_to(end + 1).freeze();
                 let text = line.len() - if line.ends_with(b"\r\n") { 2 } else { 1 };
                 return Ok(line.slice(..text));
             }
-            if self.read.len() > http1::MAX_HEAD_BYTES {
+            if self.read.len() > max_bytes {
                 return Err(io::Error::other("a line without end"));
             }
             self.read.reserve(READ_BYTES);

@@ -44,6 +44,8 @@ pub(super) struct Head {
     pub(super) error_type: Option<String>,
     /// `Lambda-Runtime-Function-Response-Mode: streaming`.
     pub(super) streaming: bool,
+    /// `Content-Type` of a streamed response.
+    pub(super) content_type: Option<String>,
 }
 
 /// The bytes are no HTTP/1.1 request that is served here.
@@ -68,9 +70,14 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, BadReques
         keep_alive: request.version == Some(1),
         error_type: None,
         streaming: false,
+        content_type: None,
     };
     for header in request.headers.iter() {
         apply(&mut head, header)?;
+    }
+    if head.streaming {
+        let given = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
+        head.content_type = given.map(|header| String::from_utf8_lossy(header.value).trim().to_owned());
     }
     let _ = buffer.split_to(length);
     Ok(Some(head))

@@ -4,19 +4,24 @@
 //! HTTP/1.1 on the connections the runtime opens. Neither knows functions, pools, limits or logs.
 //!
 //! Not here: the Extensions, Logs and Telemetry APIs and `/runtime/restore` (SnapStart). They answer with a clear
-//! error. Response streaming is refused by name.
+//! error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 mod connection;
 mod http1;
 mod session;
+mod streaming;
 
 pub(crate) use connection::accept;
 pub(crate) use session::{Answer, Departure, Event, InitResult, Session};
+pub(crate) use streaming::{StreamEnd, StreamedAnswer};
 
 /// The largest answer of a function in bytes: 6 MiB and what AWS grants on top.
 pub(crate) const MAX_RESPONSE_BYTES: usize = 6_291_556;
+
+/// The largest answer of a function that streams it, in bytes: 200 MiB.
+pub(crate) const MAX_STREAM_BYTES: u64 = 200 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests;

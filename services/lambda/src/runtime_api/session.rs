@@ -11,6 +11,8 @@ use base::RequestId;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
+use super::streaming::StreamedAnswer;
+
 /// One event as the runtime gets it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -43,8 +45,12 @@ pub(crate) enum Answer {
     Error { body: Bytes, error_type: Option<String> },
     /// The answer was larger than [`super::MAX_RESPONSE_BYTES`].
     TooLarge,
-    /// The runtime asked for response streaming, which is not supported.
-    StreamingRefused,
+    /// The handler has begun to answer, and goes on.
+    Stream(StreamedAnswer),
+    /// A streamed answer went on beyond [`super::MAX_STREAM_BYTES`].
+    StreamTooLarge,
+    /// A streamed answer broke off.
+    Truncated,
     /// The process ended first.
     Gone { departure: Departure, delivered: bool },
 }
@@ -74,6 +80,8 @@ enum Stage {
     Started,
     Ready,
     Running,
+    /// Its answer is on the way.
+    Responding,
     ResponseSent,
     InitError,
 }
@@ -84,6 +92,7 @@ impl Stage {
             Stage::Started => "RuntimeStarted",
             Stage::Ready => "RuntimeReady",
             Stage::Running => "RuntimeRunning",
+            Stage::Responding => "InvocationResponse",
             Stage::ResponseSent => "RuntimeResponseSent",
             Stage::InitError => "RuntimeInitError",
         }
@@ -204,7 +213,8 @@ impl Session {
         }
         match state.current.take() {
             Some(current) if current.id.as_str() == id => {
-                state.stage = Stage::ResponseSent;
+                let goes_on = matches!(answer, Answer::Stream(_));
+                state.stage = if goes_on { Stage::Responding } else { Stage::ResponseSent };
                 let _ = current.answer.send(answer);
                 Ok(())
             }
@@ -212,6 +222,14 @@ impl Session {
                 state.current = other;
                 Err(Refusal::UnknownRequestId)
             }
+        }
+    }
+
+    /// The answer that [`Session::respond`] began as a stream has ended, well or badly.
+    pub(crate) fn end_stream(&self) {
+        let mut state = self.lock();
+        if state.stage == Stage::Responding {
+            state.stage = Stage::ResponseSent;
         }
     }
 
@@ -245,6 +263,11 @@ impl Session {
         self.parked.notify_waiters();
     }
 
+    /// How the process has ended, if it has.
+    pub(crate) fn departure(&self) -> Option<Departure> {
+        self.lock().departed
+    }
+
     /// Whether the process has ended.
     pub(crate) fn has_departed(&self) -> bool {
         self.lock().departed.is_some()
@@ -258,11 +281,20 @@ impl Session {
 
     /// Waits until the runtime waits for an event, or has ended.
     pub(crate) async fn parked(&self) {
+        self.ticked_until(|| self.is_parked() || self.has_departed()).await;
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn departed(&self) {
+        self.ticked_until(|| self.has_departed()).await;
+    }
+
+    async fn ticked_until(&self, is_met: impl Fn() -> bool) {
         loop {
             let ticked = self.parked.notified();
             tokio::pin!(ticked);
             ticked.as_mut().enable();
-            if self.is_parked() || self.has_departed() {
+            if is_met() {
                 return;
             }
             ticked.await;

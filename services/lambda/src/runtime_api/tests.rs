@@ -8,7 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Answer, Departure, Event, InitResult, Session, accept};
+use super::{
+    Answer, Departure, Event, InitResult, MAX_STREAM_BYTES, Session, StreamEnd, StreamedAnswer, accept,
+};
 
 struct Api {
     session: Arc<Session>,
@@ -122,18 +124,6 @@ async fn what_is_not_supported_says_so() {
     assert!(status == 404 && body.contains("SnapStart"), "{status} {body}");
     assert_eq!(api.send("GET /elsewhere HTTP/1.1\r\n\r\n").await.0, 404);
     assert_eq!(api.send("POST /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n").await.0, 405);
-    let event = event(b"{}");
-    let id = event.request_id.clone();
-    let answer = api.session.offer(event);
-    api.send(NEXT).await;
-    let (status, body) = api
-        .send(&format!(
-            "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\n\
-             Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
-        ))
-        .await;
-    assert!(status == 501 && body.contains("streaming"), "{status} {body}");
-    assert!(matches!(answer.await, Ok(Answer::StreamingRefused)));
 }
 
 #[tokio::test]
@@ -239,4 +229,149 @@ async fn connections_beyond_the_limit_wait_until_others_end() {
     assert_eq!(late.try_read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     drop(others.pop());
     assert_eq!(read(&mut late).await.0, 404);
+}
+
+impl Api {
+    /// Delivers an event, and begins to answer it with a stream.
+    async fn begin_stream(&mut self, headers: &str) -> StreamedAnswer {
+        let event = event(b"{}");
+        let id = event.request_id.clone();
+        let answer = self.session.offer(event);
+        self.send(NEXT).await;
+        let head = format!(
+            "POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\n\
+             Lambda-Runtime-Function-Response-Mode: streaming\r\n{headers}\r\n"
+        );
+        self.write(&head).await;
+        match answer.await {
+            Ok(Answer::Stream(answer)) => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn write(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+}
+
+const CHUNKED: &str = "Content-Type: text/html\r\nTransfer-Encoding: chunked\r\n";
+
+async fn rest(chunks: &mut tokio::sync::mpsc::Receiver<Bytes>) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(chunk) = chunks.recv().await {
+        all.extend_from_slice(&chunk);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_passed_on_as_it_comes() {
+    let mut api = api().await;
+    let mut answer = api.begin_stream(CHUNKED).await;
+    assert_eq!(answer.content_type.as_deref(), Some("text/html"));
+    api.write("3\r\nabc\r\n").await;
+    assert_eq!(answer.chunks.recv().await.unwrap(), "abc");
+    // A part of a chunk does not wait for the rest of it.
+    api.write("6\r\nde").await;
+    assert_eq!(answer.chunks.recv().await.unwrap(), "de");
+    // Until the end of the answer there is no next event, and no error either.
+    let mut other = TcpStream::connect(api.address).await.unwrap();
+    other.write_all(NEXT.as_bytes()).await.unwrap();
+    assert_eq!(read(&mut other).await.0, 403);
+    api.write("fghi\r\n0\r\n\r\n").await;
+    assert_eq!(rest(&mut answer.chunks).await, b"fghi");
+    assert_eq!(answer.end.await, Ok(StreamEnd::Complete));
+    assert_eq!(read(&mut api.stream).await.0, 202);
+    api.write(NEXT).await;
+    api.session.parked().await;
+}
+
+#[tokio::test]
+async fn a_streamed_answer_may_have_a_length() {
+    let mut api = api().await;
+    let mut answer = api.begin_stream("Content-Length: 5\r\n").await;
+    api.write("abcde").await;
+    assert_eq!(rest(&mut answer.chunks).await, b"abcde");
+    assert_eq!((answer.content_type, answer.end.await), (None, Ok(StreamEnd::Complete)));
+}
+
+#[tokio::test]
+async fn trailers_tell_of_an_error_on_the_way() {
+    for (trailers, expected) in [
+        (
+            "Lambda-Runtime-Function-Error-Type: Oh\r\nlambda-runtime-function-error-body: e30=\r\n",
+            StreamEnd::Error { body: Bytes::from_static(b"{}"), error_type: Some("Oh".to_owned()) },
+        ),
+        (
+            "X: y\r\nLambda-Runtime-Function-Error-Type: Oh\r\n",
+            StreamEnd::Error { body: Bytes::new(), error_type: Some("Oh".to_owned()) },
+        ),
+        ("X: y\r\n", StreamEnd::Complete),
+    ] {
+        let mut api = api().await;
+        let mut answer = api.begin_stream(CHUNKED).await;
+        api.write(&format!("1\r\na\r\n0\r\n{trailers}\r\n")).await;
+        assert_eq!(rest(&mut answer.chunks).await, b"a");
+        assert_eq!(answer.end.await, Ok(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_not_whole() {
+    let mut api = api().await;
+    let mut answer = api.begin_stream(CHUNKED).await;
+    api.write("5\r\nab").await;
+    drop(api.stream);
+    assert_eq!(rest(&mut answer.chunks).await, b"ab");
+    assert_eq!(answer.end.await, Ok(StreamEnd::Truncated));
+}
+
+#[tokio::test]
+async fn a_slow_reader_slows_the_runtime_and_none_lets_it_go_on() {
+    let mut api = api().await;
+    let mut answer = api.begin_stream(CHUNKED).await;
+    let mut written: usize = 0;
+    let chunk = vec![b'x'; 1 << 20];
+    // The sockets hold some, the way to the reader one mebibyte; then the runtime must wait.
+    let writing = async {
+        loop {
+            api.stream.write_all(b"100000\r\n").await.unwrap();
+            api.stream.write_all(&chunk).await.unwrap();
+            api.stream.write_all(b"\r\n").await.unwrap();
+            written += chunk.len();
+        }
+    };
+    let stuck = tokio::time::timeout(std::time::Duration::from_millis(500), writing).await;
+    assert!(stuck.is_err() && written < 32 << 20, "{written}");
+    assert!(answer.chunks.len() <= 16);
+    answer.chunks.close();
+    // What is in a chunk half written is unknown here: end the connection.
+    api.stream.shutdown().await.unwrap();
+    assert_eq!(answer.end.await, Ok(StreamEnd::Truncated));
+}
+
+#[tokio::test]
+async fn a_streamed_answer_has_two_hundred_mebibytes() {
+    for (beyond, expected) in [(0, StreamEnd::Complete), (1, StreamEnd::TooLarge)] {
+        let mut api = api().await;
+        let length = MAX_STREAM_BYTES + beyond;
+        let mut answer = api.begin_stream(&format!("Content-Length: {length}\r\n")).await;
+        let reading = async {
+            let mut seen = 0;
+            while let Some(chunk) = answer.chunks.recv().await {
+                seen += chunk.len() as u64;
+            }
+            seen
+        };
+        let writing = async {
+            let piece = vec![b'x'; 1 << 20];
+            for _ in 0..MAX_STREAM_BYTES >> 20 {
+                api.stream.write_all(&piece).await.unwrap();
+            }
+            api.stream.write_all(&piece[..usize::try_from(beyond).unwrap()]).await.unwrap();
+        };
+        assert_eq!(tokio::join!(reading, writing).0, MAX_STREAM_BYTES);
+        assert_eq!(answer.end.await, Ok(expected));
+        assert_eq!(read(&mut api.stream).await.0, if beyond == 0 { 202 } else { 413 });
+    }
 }
