@@ -8,12 +8,13 @@ use std::process::Command;
 use crate::tools::{self, Outcome, has, once, root, run, run_command, say};
 
 /// Programs the tests use, and the Debian package each comes from.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("python3", "python3"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("make", "make"),
     ("ruby", "ruby"),
+    ("bundle", "ruby-bundler"),
     ("java", "default-jre-headless"),
 ];
 

@@ -1,4 +1,4 @@
-//! Building a function before it is packaged: a makefile, cargo, pip or npm, as `sam build` would run them.
+//! Building a function before it is packaged: a makefile, cargo, pip, npm or bundler, as `sam build` would run them.
 //!
 //! The result is a folder to package. A function that needs no build is packaged from its own folder. Build results
 //! live in `<application>/.lamplighter/build/<LogicalId>` and are made again when a source file changed.
@@ -59,6 +59,25 @@ impl Builder<'_> {
         {
             return Ok(Some(Recipe::Npm));
         }
+        if runtime.starts_with("ruby")
+            && source.join("Gemfile").exists()
+            && !source.join("vendor/bundle").exists()
+        {
+            let interpreter = runtimes::find(runtime, self.runtime_map)
+                .map_err(|missing| failed(spec, missing.to_string()))?;
+            return Ok(Some(Recipe::Bundle(interpreter.executable)));
+        }
+        if runtime.starts_with("java")
+            && let Some(project) = JAVA_PROJECTS.iter().find(|file| source.join(file).exists())
+        {
+            return Err(failed(
+                spec,
+                format!(
+                    "{project}: Java is not built here. Build it (mvn package, gradle build), and let CodeUri name the \
+                     jar with all its classes, or a folder with lib/*.jar"
+                ),
+            ));
+        }
         Ok(None)
     }
 
@@ -90,7 +109,12 @@ enum Recipe {
     /// With the interpreter whose pip is used.
     Pip(PathBuf),
     Npm,
+    /// With the interpreter whose bundler is used.
+    Bundle(PathBuf),
 }
+
+/// What Maven and Gradle go by.
+const JAVA_PROJECTS: [&str; 3] = ["pom.xml", "build.gradle", "build.gradle.kts"];
 
 impl Recipe {
     fn name(&self) -> &'static str {
@@ -99,6 +123,7 @@ impl Recipe {
             Recipe::Cargo => "cargo build --release",
             Recipe::Pip(_) => "pip install",
             Recipe::Npm => "npm install",
+            Recipe::Bundle(_) => "bundle install",
         }
     }
 
@@ -133,6 +158,20 @@ impl Recipe {
                     spec,
                     Command::new("npm")
                         .args([verb, "--omit=dev", "--no-audit", "--no-fund"])
+                        .current_dir(result),
+                )
+            }
+            Recipe::Bundle(ruby) => {
+                copy(source, result)?;
+                let bundle = Path::new("bundle");
+                let beside = ruby.parent().map(|dir| dir.join(bundle)).filter(|path| path.exists());
+                tool(
+                    spec,
+                    Command::new(beside.as_deref().unwrap_or(bundle))
+                        .args(["install", "--quiet"])
+                        .env("BUNDLE_PATH", "vendor/bundle")
+                        .env("BUNDLE_WITHOUT", "development:test")
+                        .env("BUNDLE_DISABLE_SHARED_GEMS", "true")
                         .current_dir(result),
                 )
             }
