@@ -64,6 +64,10 @@ def set_search_path(environ):
     # sys.path[0] is the folder of bootstrap.py; the entries of PYTHONPATH follow it.
     own = sys.path.pop(0)
     user_path = environ.get("PYTHONPATH")
+    if user_path == own:
+        # The platform's default, as on AWS: no wish of the user's.
+        user_path = None
+        sys.path.pop(0)
     after = len(user_path.split(":")) if user_path else 0
     sys.path[after:after] = layers + [own]
     sys.path.insert(0, environ.get("LAMBDA_TASK_ROOT", "/var/task"))

@@ -20,7 +20,7 @@ async fn functions(versions: u32) -> Functions {
     let functions = Functions::new(Store::in_memory().unwrap(), Clock::frozen(Timestamp(1_000)), 1_000_000);
     let creation = Creation {
         settings: Settings::defaults(Architecture::X86_64),
-        code: CodeRecord { digest: Digest::of(b"one"), size_bytes: 1 },
+        code: CodeRecord { digest: Digest::of(b"one"), size_bytes: 1, unpacked_bytes: 1 },
         tags: Tags::new(),
         publish: false,
         signing: None,

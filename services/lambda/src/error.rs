@@ -43,6 +43,12 @@ pub enum LambdaError {
          Revision Id"
     )]
     PolicyPrecondition,
+    /// `PreconditionFailedException`, 412: the same of a layer version's policy.
+    #[error(
+        "The Revision Id provided does not match the latest Revision Id. Call the GetLayerPolicy API to retrieve the \
+         latest Revision Id"
+    )]
+    LayerPolicyPrecondition,
     /// `PolicyLengthExceededException`, 400: the policy would have this many bytes.
     #[error("The final policy size ({0}) is bigger than the limit ({limit}).", limit = crate::policy::MAX_POLICY_BYTES)]
     PolicyLength(usize),
@@ -117,9 +123,9 @@ impl From<LambdaError> for ApiError {
             LambdaError::InvalidContent(_) => ("InvalidRequestContentException", 400),
             LambdaError::TooLarge(_) => ("RequestEntityTooLargeException", 413),
             LambdaError::PolicyLength(_) => ("PolicyLengthExceededException", 400),
-            LambdaError::Precondition | LambdaError::PolicyPrecondition => {
-                ("PreconditionFailedException", 412)
-            }
+            LambdaError::Precondition
+            | LambdaError::PolicyPrecondition
+            | LambdaError::LayerPolicyPrecondition => ("PreconditionFailedException", 412),
             LambdaError::CodeStorage => ("CodeStorageExceededException", 400),
             LambdaError::SigningConfigNotFound(_) => ("CodeSigningConfigNotFoundException", 404),
             LambdaError::CodeVerification(_) => ("CodeVerificationFailedException", 400),

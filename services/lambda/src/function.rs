@@ -57,6 +57,30 @@ pub struct FunctionConfig {
     pub system_log_level: Option<String>,
     /// X-Ray tracing.
     pub tracing_mode: TracingMode,
+    /// The layers, in the order in which they are merged.
+    pub layers: Vec<LayerUse>,
+    /// The directory to mount at `/opt`: the merged layers, written by nobody. `None` without layers.
+    pub opt_dir: Option<PathBuf>,
+    /// Folders of the host that the function may write to.
+    pub file_systems: Vec<HostFolder>,
+}
+
+/// One layer of a function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerUse {
+    /// The ARN of the layer version.
+    pub arn: String,
+    /// The size of its zip in bytes.
+    pub size_bytes: u64,
+}
+
+/// A folder of the host that a function sees: an access point of a file system, on AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFolder {
+    /// The folder.
+    pub host: PathBuf,
+    /// Where it is in the box, below `/mnt`.
+    pub inside: PathBuf,
 }
 
 impl FunctionConfig {

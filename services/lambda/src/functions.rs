@@ -3,8 +3,8 @@
 //! A change and its new generation are one commit, so who reads a function after the commit has both or neither.
 //! It knows neither requests nor zips nor boxes; it takes what was checked before.
 //!
-//! **Invariant:** for every version, `$LATEST` included, there is exactly one row that says which package it uses, and
-//! `usage` counts the functions and the code of all versions.
+//! **Invariant:** for every version, `$LATEST` included, there is exactly one row for each package it uses, and `usage`
+//! counts the functions, the code of all versions and the content of all layer versions.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,7 @@ use store::{Store, Tx, TxError, value};
 use crate::code_signing;
 use crate::error::LambdaError;
 use crate::keys::{self, Space, V1};
+use crate::layers;
 use crate::name::Target;
 use crate::package::Digest;
 use crate::record::{CodeRecord, FunctionRecord, Settings, Usage};
@@ -85,10 +86,11 @@ impl Functions {
     /// `ResourceConflictException` when the name is taken; `CodeStorageExceededException`.
     pub(crate) async fn create(&self, target: &Target, creation: Creation) -> Result<Written, LambdaError> {
         let Creation { settings, code, tags, publish, signing } = creation;
-        let (space, name) = (space_of(target), target.name.clone());
+        let (space, target) = (space_of(target), target.clone());
         let (mark, max_code_bytes) = (self.mark(), self.max_code_bytes);
         self.run(move |tx| {
-            let key = space.function(&name);
+            let name = &target.name;
+            let key = space.function(name);
             if tx.get(&key)?.is_some() {
                 return Ok(Err(LambdaError::Conflict(format!("Function already exist: {name}"))));
             }
@@ -96,15 +98,18 @@ impl Functions {
             usage.functions += 1;
             usage.code_bytes += code.size_bytes;
             usage.last_generation += 1;
-            let record = FunctionRecord {
+            let mut record = FunctionRecord {
                 settings: settings.clone(),
                 code,
                 generation: usage.last_generation,
                 revision_id: mark.revision_id.clone(),
                 modified_at: mark.at,
             };
+            if let Err(error) = layers::settle(tx, &target, &mut record, None, Some(&tags))? {
+                return Ok(Err(error));
+            }
             let published = if publish {
-                Some(publish_in(tx, &space, &name, &record, &mut usage, &mark, &None)?)
+                Some(publish_in(tx, &space, name, &record, &mut usage, &mark, &None)?)
             } else {
                 None
             };
@@ -113,14 +118,14 @@ impl Functions {
             }
             tx.put(key.build(), value::encode(V1, &record))?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
-            tx.put(space.package_user(&code.digest, &name).build(), value::encode(V1, &()))?;
+            layers::relink(tx, &target, None, Some(&record))?;
             if let Some(signing) = &signing
-                && let Err(error) = code_signing::join_in(tx, &space, &name, signing)?
+                && let Err(error) = code_signing::join_in(tx, &space, name, signing)?
             {
                 return Ok(Err(error));
             }
             for (tag_key, tag) in &tags {
-                tx.put(space.tag(&name, tag_key).build(), value::encode(V1, tag))?;
+                tx.put(space.tag(name, tag_key).build(), value::encode(V1, tag))?;
             }
             Ok(Ok(Written { latest: record, published }))
         })
@@ -178,20 +183,18 @@ impl Functions {
             if let Err(error) = check_revision(&record, revision_id.as_deref()) {
                 return Ok(Err(error));
             }
-            let before = record.code;
+            let before = record.clone();
             if let Err(error) = change(&mut record) {
+                return Ok(Err(error));
+            }
+            if let Err(error) = layers::settle(tx, &target, &mut record, Some(&before), None)? {
                 return Ok(Err(error));
             }
             let mut usage = read_usage(tx, &space)?;
             usage.last_generation += 1;
-            usage.code_bytes = usage.code_bytes.saturating_sub(before.size_bytes) + record.code.size_bytes;
-            if record.code != before {
-                tx.delete(&space.package_user(&before.digest, &target.name))?;
-                tx.put(
-                    space.package_user(&record.code.digest, &target.name).build(),
-                    value::encode(V1, &()),
-                )?;
-            }
+            usage.code_bytes =
+                usage.code_bytes.saturating_sub(before.code.size_bytes) + record.code.size_bytes;
+            layers::relink(tx, &target, Some(&before), Some(&record))?;
             record.generation = usage.last_generation;
             record.revision_id.clone_from(&mark.revision_id);
             record.modified_at = mark.at;
@@ -200,7 +203,7 @@ impl Functions {
             } else {
                 None
             };
-            let grew = record.code != before || published.as_ref().is_some_and(|version| version.is_new);
+            let grew = record.code != before.code || published.as_ref().is_some_and(|version| version.is_new);
             if grew && usage.code_bytes > max_code_bytes {
                 return Ok(Err(LambdaError::CodeStorage));
             }
@@ -230,7 +233,7 @@ impl Functions {
             // A function of the same name that is created later must not reuse a generation of this one.
             usage.last_generation += 1;
             tx.delete(&key)?;
-            tx.delete(&space.package_user(&record.code.digest, &target.name))?;
+            layers::relink(tx, &target, Some(&record), None)?;
             let tags = space.tags(&target.name).range();
             tx.clear_range(&tags.from, &tags.to)?;
             code_signing::leave_in(tx, &space, &target.name)?;
@@ -279,12 +282,18 @@ impl Functions {
         rows.iter().map(|(key, row)| read_tag(key, row)).collect()
     }
 
-    /// Adds tags, or replaces their values.
+    /// Adds tags, or replaces their values. The record comes back if they changed the function: it follows its layers
+    /// from now on, and there are newer ones.
     ///
     /// # Errors
-    /// `ResourceNotFoundException`; `InvalidParameterValueException` when there would be too many.
-    pub(crate) async fn tag(&self, target: &Target, tags: Tags) -> Result<(), LambdaError> {
-        let (space, target) = (space_of(target), target.clone());
+    /// `ResourceNotFoundException`; `InvalidParameterValueException` when there would be too many, or when newer layers
+    /// are too large.
+    pub(crate) async fn tag(
+        &self,
+        target: &Target,
+        tags: Tags,
+    ) -> Result<Option<FunctionRecord>, LambdaError> {
+        let (space, target, mark) = (space_of(target), target.clone(), self.mark());
         self.run(move |tx| {
             if tx.get(&space.function(&target.name))?.is_none() {
                 return Ok(Err(target.not_found()));
@@ -293,7 +302,10 @@ impl Functions {
                 tx.put(space.tag(&target.name, tag_key).build(), value::encode(V1, tag))?;
             }
             let all = tx.range(space.tags(&target.name).range().limit(MAX_TAGS + 1))?;
-            Ok(if all.len() > MAX_TAGS { Err(too_many_tags()) } else { Ok(()) })
+            if all.len() > MAX_TAGS {
+                return Ok(Err(too_many_tags()));
+            }
+            if layers::follows(&tags) { layers::refresh(tx, &target, &mark) } else { Ok(Ok(None)) }
         })
         .await
     }

@@ -22,7 +22,7 @@ fn space() -> Space {
 }
 
 fn code(content: &str, size_bytes: u64) -> CodeRecord {
-    CodeRecord { digest: Digest::of(content.as_bytes()), size_bytes }
+    CodeRecord { digest: Digest::of(content.as_bytes()), size_bytes, unpacked_bytes: size_bytes }
 }
 
 async fn create(functions: &Functions, name: &str) -> Result<FunctionRecord, LambdaError> {

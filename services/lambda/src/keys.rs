@@ -11,8 +11,13 @@
 //! | account, region, `tag`, name, tag key | text, version 1 | one tag of a function |
 //! | account, region, `of`, name, kind, qualifier | an [`Aspect`](crate::aspects::Aspect), version 1 | what belongs to a function, a version or an alias |
 //! | account, region, `usage` | [`Usage`](crate::record::Usage), version 1 | counts, and the last generation |
-//! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code is this package |
-//! | `package`, SHA-256, account, region, name, number | nothing, version 1 | this version's code is this package |
+//! | account, region, `layer`, layer name | the last number, version 1 | numbers of layer versions are never given twice |
+//! | account, region, `layer-version`, layer name, number | [`LayerVersion`](crate::layers::LayerVersion), version 1 | a version of a layer |
+//! | account, region, `layer-policy`, layer name, number | [`LayerPolicy`](crate::layers::LayerPolicy), version 1 | who else may use it |
+//! | account, region, `layer-user`, layer name, function name | nothing, version 1 | this function's `$LATEST` uses the layer |
+//! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code, layer or `/opt` is this package |
+//! | `package`, SHA-256, account, region, name, number | nothing, version 1 | this version's code, layer or `/opt` is this package |
+//! | `package`, SHA-256, account, region, `layer:name:number` | nothing, version 1 | this layer version's content is this package |
 //!
 //! Tags have rows of their own, because 50 of them can be larger than a value may be. The last row turns the
 //! relation round, so that an unreferenced package is found without reading every function; it is written and
@@ -121,6 +126,37 @@ impl Space {
         self.aspects_of_kind(name, kind).str(qualifier)
     }
 
+    /// All layers that ever had a version.
+    pub(crate) fn layers(&self) -> Key {
+        self.key().str("layer")
+    }
+
+    pub(crate) fn layer(&self, layer: &str) -> Key {
+        self.layers().str(layer)
+    }
+
+    /// All versions of a layer, by number.
+    pub(crate) fn layer_versions(&self, layer: &str) -> Key {
+        self.key().str("layer-version").str(layer)
+    }
+
+    pub(crate) fn layer_version(&self, layer: &str, number: u64) -> Key {
+        self.layer_versions(layer).u64(number)
+    }
+
+    pub(crate) fn layer_policy(&self, layer: &str, number: u64) -> Key {
+        self.key().str("layer-policy").str(layer).u64(number)
+    }
+
+    /// All functions whose `$LATEST` uses a version of a layer.
+    pub(crate) fn layer_users(&self, layer: &str) -> Key {
+        self.key().str("layer-user").str(layer)
+    }
+
+    pub(crate) fn layer_user(&self, layer: &str, function: &str) -> Key {
+        self.layer_users(layer).str(function)
+    }
+
     pub(crate) fn usage(&self) -> Key {
         self.key().str("usage")
     }
@@ -162,7 +198,12 @@ pub(crate) fn qualifier_of(key: &[u8]) -> Option<String> {
     reader.str().ok()
 }
 
-/// The number at the end of a [`Space::version`] key.
+/// The function at the end of a [`Space::layer_user`] key.
+pub(crate) fn layer_user_of(key: &[u8]) -> Option<String> {
+    tag_key_of(key)
+}
+
+/// The number at the end of a [`Space::version`] or [`Space::layer_version`] key.
 pub(crate) fn version_number_of(key: &[u8]) -> Option<u64> {
     let mut reader = KeyReader::new(key);
     for _ in 0..5 {
@@ -176,7 +217,7 @@ pub(crate) fn alias_name_of(key: &[u8]) -> Option<String> {
     tag_key_of(key)
 }
 
-/// The name at the end of a [`Space::function`] key.
+/// The name at the end of a [`Space::function`] or [`Space::layer`] key.
 pub(crate) fn function_name_of(key: &[u8]) -> Option<String> {
     let mut reader = KeyReader::new(key);
     for _ in 0..4 {

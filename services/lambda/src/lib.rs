@@ -13,11 +13,12 @@
 //! | `code_signing`, `runtime_updates` | what belongs to a function beside its configuration |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
 //! | `policy` | resource policies: their grammar, and what they permit |
+//! | `layers` | layer versions in the store, and which of them a function has |
 //! | `package` | from a zip to a directory that a box can mount |
 //! | `lambda` | what the operations share |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
 //!
-//! It is not: asynchronous invokes, layers, event source mappings, URLs. Those answer with a
+//! It is not: asynchronous invokes, event source mappings, URLs. Those answer with a
 //! clear "not supported" error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/welcome.html>.
@@ -39,6 +40,7 @@ pub mod invoke;
 pub mod invoker;
 mod keys;
 mod lambda;
+mod layers;
 pub mod metering;
 mod name;
 mod operations;
@@ -61,7 +63,7 @@ pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
 
-use operations::{create, invoke as run, read, tags, unsupported, update};
+use operations::{create, invoke as run, layer_policies, layers as layer, read, tags, unsupported, update};
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
@@ -120,6 +122,15 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("UntagResource", tags::untag_resource)
         .on("ListTags", tags::list_tags)
         .on("GetAccountSettings", read::get_account_settings)
+        .on("PublishLayerVersion", layer::publish_layer_version)
+        .on("ListLayers", layer::list_layers)
+        .on("ListLayerVersions", layer::list_layer_versions)
+        .on("GetLayerVersion", layer::get_layer_version)
+        .on("GetLayerVersionByArn", layer::get_layer_version_by_arn)
+        .on("DeleteLayerVersion", layer::delete_layer_version)
+        .on("AddLayerVersionPermission", layer_policies::add_layer_version_permission)
+        .on("RemoveLayerVersionPermission", layer_policies::remove_layer_version_permission)
+        .on("GetLayerVersionPolicy", layer_policies::get_layer_version_policy)
         .body_limit(
             "CreateFunction",
             MAX_UPLOAD_BYTES,
@@ -129,6 +140,11 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             "UpdateFunctionCode",
             MAX_UPLOAD_BYTES,
             "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation",
+        )
+        .body_limit(
+            "PublishLayerVersion",
+            MAX_UPLOAD_BYTES,
+            "Request must be smaller than 70167211 bytes for the PublishLayerVersion operation",
         )
         .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
         .body_limit("InvokeWithResponseStream", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
@@ -152,6 +168,7 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
                 "SelfManagedEventSource",
                 "checked, then refused: there are no sources yet",
             ),
+            ("PublishLayerVersion", "Content", "`ZipFile` only"),
             ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),
         ])
         .fold(table, |table, (operation, member, taken)| table.partly(operation, member, taken))

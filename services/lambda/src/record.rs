@@ -3,17 +3,17 @@
 //! It is not what runs ([`crate::function::FunctionConfig`] is made from it) and not what the API shows
 //! (`operations::shapes`). Values are written with schema version 1; a change of these structs is a new version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use base::{AccountId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::value;
 
-use crate::function::{Architecture, CodeLocation, FunctionConfig, LogFormat, TracingMode};
+use crate::function::{Architecture, CodeLocation, FunctionConfig, LayerUse, LogFormat, TracingMode};
 use crate::keys::V1;
 use crate::name::function_arn;
-use crate::package::Digest;
+use crate::package::{Digest, Packages};
 use crate::version::Version;
 
 /// A version of a function: `$LATEST`, or a published one. Its account, region, name and number are in its key.
@@ -33,6 +33,31 @@ pub(crate) struct FunctionRecord {
 pub(crate) struct CodeRecord {
     pub(crate) digest: Digest,
     pub(crate) size_bytes: u64,
+    /// Its files together.
+    pub(crate) unpacked_bytes: u64,
+}
+
+/// A layer version that a function uses. It stays as it was when the layer version is deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// With the version's number.
+    pub(crate) arn: String,
+    pub(crate) content: CodeRecord,
+}
+
+impl LayerRecord {
+    fn shown(&self) -> LayerUse {
+        LayerUse { arn: self.arn.clone(), size_bytes: self.content.size_bytes }
+    }
+}
+
+/// A host folder that a function sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileSystemRecord {
+    /// The access point's ARN; which folder that is, the server's settings say.
+    pub(crate) arn: String,
+    /// Below `/mnt`.
+    pub(crate) local_mount_path: String,
 }
 
 /// What UpdateFunctionConfiguration can change, and the architecture, which UpdateFunctionCode can.
@@ -52,6 +77,10 @@ pub(crate) struct Settings {
     pub(crate) tracing: TracingMode,
     /// Whether published versions are to start from a snapshot.
     pub(crate) snap_start: bool,
+    /// In the order in which they are merged.
+    pub(crate) layers: Vec<LayerRecord>,
+    /// At most one, as on AWS.
+    pub(crate) file_systems: Vec<FileSystemRecord>,
 }
 
 /// `LoggingConfig`.
@@ -88,13 +117,28 @@ pub(crate) struct LastVersion {
     pub(crate) content: Option<Digest>,
 }
 
+impl Settings {
+    /// The layers' packages, in order.
+    pub(crate) fn layer_packages(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.content.digest).collect()
+    }
+}
+
 impl FunctionRecord {
     /// A digest over settings and code: equal for two records that run and describe themselves alike.
     pub(crate) fn content(&self) -> Digest {
         Digest::of(&value::encode(V1, &(&self.settings, &self.code)))
     }
 
-    /// The snapshot to run, with the code at `unpacked_dir`.
+    /// Everything below `packages/` that this version needs: its code, its layers, and what they are together. None of
+    /// it may be removed as long as the record is there.
+    pub(crate) fn packages(&self) -> BTreeSet<Digest> {
+        let layers = self.settings.layer_packages();
+        let stack = Packages::stack(&layers);
+        layers.into_iter().chain(stack).chain([self.code.digest]).collect()
+    }
+
+    /// The snapshot to run, with the code at `unpacked_dir` and the merged layers at `opt_dir`.
     pub(crate) fn snapshot(
         &self,
         account: AccountId,
@@ -102,6 +146,7 @@ impl FunctionRecord {
         name: &str,
         version: Version,
         unpacked_dir: PathBuf,
+        opt_dir: Option<PathBuf>,
     ) -> FunctionConfig {
         let settings = &self.settings;
         let (arn, version) = (function_arn(account, region, name), version.to_string());
@@ -131,6 +176,9 @@ impl FunctionRecord {
             application_log_level: settings.logging.application_level.clone(),
             system_log_level: settings.logging.system_level.clone(),
             tracing_mode: settings.tracing,
+            layers: settings.layers.iter().map(LayerRecord::shown).collect(),
+            opt_dir,
+            file_systems: Vec::new(),
         }
     }
 }

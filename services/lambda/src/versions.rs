@@ -284,10 +284,10 @@ pub(crate) fn publish_in(
     }
     tx.put(space.version(name, last.number).build(), value::encode(V1, &record))?;
     tx.put(counter.build(), value::encode(V1, &last))?;
-    tx.put(
-        space.package_user_version(&record.code.digest, name, last.number).build(),
-        value::encode(V1, &()),
-    )?;
+    for package in record.packages() {
+        let user = space.package_user_version(&package, name, last.number);
+        tx.put(user.build(), value::encode(V1, &()))?;
+    }
     Ok(Published { number: last.number, record, is_new: true })
 }
 
@@ -320,7 +320,10 @@ fn remove_in(
     record: &FunctionRecord,
 ) -> Result<(), TxError> {
     tx.delete(&space.version(name, number))?;
-    tx.delete(&space.package_user_version(&record.code.digest, name, number))
+    for package in record.packages() {
+        tx.delete(&space.package_user_version(&package, name, number))?;
+    }
+    Ok(())
 }
 
 /// Removes what belongs to one version or alias.

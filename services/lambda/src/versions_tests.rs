@@ -20,7 +20,7 @@ fn target(name: &str) -> Target {
 }
 
 fn code(content: &str, size_bytes: u64) -> CodeRecord {
-    CodeRecord { digest: Digest::of(content.as_bytes()), size_bytes }
+    CodeRecord { digest: Digest::of(content.as_bytes()), size_bytes, unpacked_bytes: size_bytes }
 }
 
 async fn create(functions: &Functions, name: &str) {

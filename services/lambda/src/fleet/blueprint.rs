@@ -77,7 +77,11 @@ impl Workshop {
         let interpreter = runtimes::find(runtime, &self.runtime_map)
             .map_err(|missing| NoBox::Invoke(InvokeError::RuntimeMissing(missing.message)))?;
         if interpreter.language == Language::Provided {
-            check_bootstrap(&function.code.unpacked_dir).map_err(NoBox::Entrypoint)?;
+            let places = [(&function.code.unpacked_dir, "/var/task")]
+                .into_iter()
+                .chain(function.opt_dir.iter().map(|layers| (layers, "/opt")));
+            let bootstrap = find_bootstrap(places).map_err(NoBox::Entrypoint)?;
+            let interpreter = Interpreter { command: vec![bootstrap], ..interpreter };
             return Ok(Prepared { interpreter, client_dir: None });
         }
         // One at a time: two first functions shall not compile the same client twice.
@@ -122,6 +126,7 @@ impl Prepared {
             inside: PathBuf::from(inside),
         };
         let mut mounts = vec![mount(&function.code.unpacked_dir, "/var/task")];
+        mounts.extend(self.layer_mounts(function));
         mounts.extend(self.client_dir.iter().map(|dir| mount(dir, "/var/runtime")));
         let own = self.interpreter.mounts.iter();
         mounts.extend(own.map(|(host, inside)| ReadOnlyMount { host: host.clone(), inside: inside.clone() }));
@@ -146,6 +151,19 @@ impl Prepared {
 }
 
 impl Prepared {
+    /// The layers as `/opt`; beside an interpreter that itself lies below `/opt`, entry by entry.
+    fn layer_mounts(&self, function: &FunctionConfig) -> Vec<ReadOnlyMount> {
+        let Some(dir) = &function.opt_dir else { return Vec::new() };
+        let opt = PathBuf::from("/opt");
+        if !self.interpreter.mounts.iter().any(|(_, inside)| inside.starts_with(&opt)) {
+            return vec![ReadOnlyMount { host: dir.clone(), inside: opt }];
+        }
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries
+            .map(|entry| ReadOnlyMount { host: entry.path(), inside: opt.join(entry.file_name()) })
+            .collect()
+    }
+
     /// What runs in the box: the interpreter with our client, handed to the function's wrapper script if it has one.
     /// As on AWS the wrapper gets the command as its arguments and runs it; a `provided` runtime has no wrapper.
     /// <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper>
@@ -181,25 +199,36 @@ impl Prepared {
                     _ if source.raw_os_error() == Some(ENOEXEC) => "exec format error".to_owned(),
                     _ => source.to_string(),
                 };
-                NoBox::Entrypoint(format!("fork/exec /var/task/bootstrap: {why}"))
+                let bootstrap = self.interpreter.command.first().map_or("bootstrap", String::as_str);
+                NoBox::Entrypoint(format!("fork/exec {bootstrap}: {why}"))
             }
             other => NoBox::Invoke(InvokeError::LaunchFailed(other.to_string())),
         }
     }
 }
 
-/// Says in AWS's words why a package's `bootstrap` cannot be started.
-fn check_bootstrap(package: &Path) -> Result<(), String> {
+/// The `bootstrap` to start, as seen inside: the package's own, or the layers' if it has none. `places` are directories
+/// of the host and where they are inside.
+///
+/// # Errors
+/// Why there is none that could be started, in AWS's words.
+fn find_bootstrap<'a>(places: impl Iterator<Item = (&'a PathBuf, &'static str)>) -> Result<String, String> {
     use std::os::unix::fs::PermissionsExt;
-    let refuse = |why: &str| Err(why.to_owned());
-    match std::fs::metadata(package.join("bootstrap")) {
-        Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => Ok(()),
-        Ok(file) if file.is_file() => refuse("fork/exec /var/task/bootstrap: permission denied"),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            refuse(&format!("/var/task/bootstrap: {error}"))
+    for (dir, inside) in places {
+        match std::fs::metadata(dir.join("bootstrap")) {
+            Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => {
+                return Ok(format!("{inside}/bootstrap"));
+            }
+            Ok(file) if file.is_file() => {
+                return Err(format!("fork/exec {inside}/bootstrap: permission denied"));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(format!("{inside}/bootstrap: {error}"));
+            }
+            _ => {}
         }
-        _ => refuse("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"),
     }
+    Err("Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]".to_owned())
 }
 
 #[cfg(test)]
@@ -218,14 +247,23 @@ mod tests {
     #[test]
     fn a_bootstrap_must_be_there_and_executable() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = check_bootstrap(dir.path()).unwrap_err();
+        let layers = tempfile::tempdir().unwrap();
+        let find = || {
+            let (task, opt) = (dir.path().to_owned(), layers.path().to_owned());
+            find_bootstrap([(&task, "/var/task"), (&opt, "/opt")].into_iter())
+        };
+        let missing = find().unwrap_err();
         assert_eq!(missing, "Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]");
         let bootstrap = dir.path().join("bootstrap");
         std::fs::write(&bootstrap, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let denied = check_bootstrap(dir.path()).unwrap_err();
+        let denied = find().unwrap_err();
         assert_eq!(denied, "fork/exec /var/task/bootstrap: permission denied");
         std::fs::set_permissions(&bootstrap, std::fs::Permissions::from_mode(0o755)).unwrap();
-        assert!(check_bootstrap(dir.path()).is_ok());
+        assert_eq!(find().unwrap(), "/var/task/bootstrap");
+        std::fs::copy(&bootstrap, layers.path().join("bootstrap")).unwrap();
+        assert_eq!(find().unwrap(), "/var/task/bootstrap");
+        std::fs::remove_file(&bootstrap).unwrap();
+        assert_eq!(find().unwrap(), "/opt/bootstrap");
     }
 }

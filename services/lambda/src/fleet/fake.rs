@@ -459,6 +459,9 @@ impl World {
             application_log_level: None,
             system_log_level: None,
             tracing_mode: TracingMode::PassThrough,
+            layers: Vec::new(),
+            opt_dir: None,
+            file_systems: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@
 //!
 //! How many may run at a time is `admission`'s, and `keeper` starts the provisioned ones ahead.
 //!
-//! Not here: layers, extensions, SnapStart.
+//! Not here: extensions, SnapStart.
 //!
 //! Life cycle: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
 //! Scaling: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>.

@@ -32,6 +32,9 @@ fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
         application_log_level: None,
         system_log_level: level.map(str::to_owned),
         tracing_mode: crate::function::TracingMode::PassThrough,
+        layers: Vec::new(),
+        opt_dir: None,
+        file_systems: Vec::new(),
     }
 }
 

@@ -23,7 +23,7 @@ use crate::function::Architecture;
 use crate::functions::{Creation, Tags, space_of};
 use crate::name::{LATEST, Target};
 use crate::operations::tags::check_tags;
-use crate::record::{CodeRecord, Settings};
+use crate::record::Settings;
 use crate::settings::{Changes, check_runtime};
 use crate::version::Version;
 
@@ -80,7 +80,9 @@ pub(crate) async fn create_function(
 ) -> Result<FunctionConfiguration, LambdaError> {
     let target = new_target(&call, &request.function_name)?;
     refuse(&request)?;
-    let settings = checked_settings(&lambda, &target, &mut request).await?;
+    let mut settings = checked_settings(&lambda, &target, &mut request).await?;
+    let layers = request.layers.take().unwrap_or_default();
+    settings.layers = lambda.functions.choose_layers(&call, &target, &layers)?;
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
     if lambda.functions.row(&target).is_ok() {
@@ -100,7 +102,8 @@ pub(crate) async fn create_function(
     }
     .zip()?;
     let package = lambda.packages.add(zip).await?;
-    let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
+    let code = package.record();
+    lambda.packages.ensure_stack(&settings.layer_packages()).await?;
     let publish = request.publish == Some(true);
     let written =
         lambda.functions.create(&target, Creation { settings, code, tags, publish, signing }).await?;
@@ -137,7 +140,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
         vpc: request.vpc_config.as_ref(),
         dead_letter: request.dead_letter_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
-        layers: request.layers.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
     }
@@ -170,6 +172,7 @@ async fn checked_settings(
         logging: request.logging_config.take().map(LoggingConfig::changes),
         tracing: request.tracing_config.take().and_then(|config| config.mode()),
         snap_start: request.snap_start.take().and_then(SnapStart::wanted),
+        layers: None,
     };
     changes.check(target.account)?;
     check_runtime(&runtime, &lambda.runtimes).await?;

@@ -7,6 +7,8 @@ pub(crate) mod create;
 pub(crate) mod event_sources;
 pub(crate) mod invoke;
 pub(crate) mod invoke_stream;
+pub(crate) mod layer_policies;
+pub(crate) mod layers;
 pub(crate) mod permissions;
 pub(crate) mod read;
 pub(crate) mod resource_policy;

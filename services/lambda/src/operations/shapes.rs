@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::{LogFormat, TracingMode};
 use crate::name::Target;
-use crate::record::{FunctionRecord, Logging};
+use crate::record::{FunctionRecord, LayerRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
 use crate::version::Version;
 
@@ -52,6 +52,15 @@ pub(crate) struct FunctionConfiguration {
     pub(crate) snap_start: SnapStartResponse,
     pub(crate) runtime_version_config: RuntimeVersionConfig,
     pub(crate) logging_config: LoggingConfig,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) layers: Vec<Layer>,
+}
+
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Layer {
+    pub(crate) arn: String,
+    pub(crate) code_size: u64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -138,6 +147,12 @@ pub(crate) struct Environment {
     pub(crate) variables: Option<BTreeMap<String, String>>,
 }
 
+impl Layer {
+    fn of(layer: &LayerRecord) -> Self {
+        Layer { arn: layer.arn.clone(), code_size: layer.content.size_bytes }
+    }
+}
+
 impl LoggingConfig {
     pub(crate) fn changes(self) -> LoggingChanges {
         LoggingChanges {
@@ -205,6 +220,7 @@ impl FunctionConfiguration {
                 runtime_version_arn: runtime_version_arn(&settings.runtime, &target.region),
             },
             logging_config: LoggingConfig::of(&settings.logging, &target.name),
+            layers: settings.layers.iter().map(Layer::of).collect(),
             ..FunctionConfiguration::default()
         };
         configuration.show(shown);

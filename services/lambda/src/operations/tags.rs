@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::target;
 use crate::Lambda;
 use crate::error::LambdaError;
+use crate::function::FunctionConfig;
 use crate::functions::{MAX_TAGS, Tags, too_many_tags};
-use crate::name::Target;
+use crate::name::{LATEST, Target};
 use crate::settings::OwnSettings;
 
 const MAX_KEY_CHARS: usize = 128;
@@ -63,7 +64,9 @@ pub(crate) async fn tag_resource(
         ));
     }
     check_tags(&request.tags)?;
-    lambda.functions.tag(&target, request.tags).await?;
+    if let Some(record) = lambda.functions.tag(&target, request.tags).await? {
+        lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation);
+    }
     Ok(Nothing {})
 }
 

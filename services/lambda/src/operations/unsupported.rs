@@ -12,11 +12,10 @@ use serde::Deserialize;
 use crate::error::LambdaError;
 
 /// What the support table says of the members of [`Wishes`].
-pub(crate) const TAKEN: [(&str, &str); 6] = [
+pub(crate) const TAKEN: [(&str, &str); 5] = [
     ("VpcConfig", "empty only"),
     ("DeadLetterConfig", "empty only"),
     ("KMSKeyArn", "empty only"),
-    ("Layers", "empty only"),
     ("FileSystemConfigs", "empty only"),
     ("ImageConfig", "empty only"),
 ];
@@ -58,7 +57,6 @@ pub(crate) struct Wishes<'a> {
     pub(crate) vpc: Option<&'a VpcConfig>,
     pub(crate) dead_letter: Option<&'a DeadLetterConfig>,
     pub(crate) kms_key_arn: Option<&'a str>,
-    pub(crate) layers: Option<&'a [String]>,
     pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
     pub(crate) image: Option<&'a ImageConfig>,
 }
@@ -88,11 +86,6 @@ impl Wishes<'_> {
                 text(self.kms_key_arn),
                 "KMSKeyArn",
                 "environment variables are not encrypted with a key of yours",
-            ),
-            (
-                self.layers.is_some_and(|layers| !layers.is_empty()),
-                "Layers",
-                "put the content into the package",
             ),
             (
                 self.file_systems.is_some_and(|systems| !systems.is_empty()),
@@ -133,7 +126,6 @@ mod tests {
             vpc: Some(&vpc),
             dead_letter: Some(&DeadLetterConfig::default()),
             kms_key_arn: Some(""),
-            layers: Some(&[]),
             file_systems: Some(&[]),
             image: Some(&ImageConfig::default()),
         };
@@ -148,8 +140,5 @@ mod tests {
             wishes.refuse("CreateFunction").unwrap_err().to_string(),
             "parameter VpcConfig of operation CreateFunction is not supported yet: functions run outside of any VPC"
         );
-        let layers = ["arn:aws:lambda:us-east-1:000000000000:layer:l:1".to_owned()];
-        let wishes = Wishes { layers: Some(&layers), ..Wishes::default() };
-        assert!(wishes.refuse("CreateFunction").unwrap_err().to_string().contains("parameter Layers of"));
     }
 }

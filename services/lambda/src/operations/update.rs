@@ -74,12 +74,13 @@ pub(crate) async fn update_function_code(
     .zip()?;
     if request.dry_run == Some(true) {
         let size_bytes = zip.len() as u64;
-        let code = CodeRecord { digest: lambda.packages.check(zip).await?, size_bytes };
+        let (digest, unpacked_bytes) = lambda.packages.check(zip).await?;
+        let code = CodeRecord { digest, size_bytes, unpacked_bytes };
         let record = FunctionRecord { code, ..stored };
         return Ok(FunctionConfiguration::of(&target, Version::Latest, &record, Shown::Settled));
     }
     let package = lambda.packages.add(zip).await?;
-    let code = CodeRecord { digest: package.digest, size_bytes: package.size_bytes };
+    let code = package.record();
     let change = move |record: &mut FunctionRecord| {
         record.code = code;
         record.settings.architecture = architecture.unwrap_or(record.settings.architecture);
@@ -133,7 +134,6 @@ pub(crate) async fn update_function_configuration(
         vpc: request.vpc_config.as_ref(),
         dead_letter: request.dead_letter_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
-        layers: request.layers.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
     }
@@ -150,10 +150,18 @@ pub(crate) async fn update_function_configuration(
         logging: request.logging_config.map(LoggingConfig::changes),
         tracing: request.tracing_config.and_then(|config| config.mode()),
         snap_start: request.snap_start.and_then(SnapStart::wanted),
+        layers: request
+            .layers
+            .map(|arns| lambda.functions.choose_layers(&call, &target, &arns))
+            .transpose()?,
     };
     changes.check(target.account)?;
     if let Some(runtime) = &changes.runtime {
         check_runtime(runtime, &lambda.runtimes).await?;
+    }
+    if let Some(layers) = &changes.layers {
+        let packages: Vec<_> = layers.iter().map(|layer| layer.content.digest).collect();
+        lambda.packages.ensure_stack(&packages).await?;
     }
     let change = move |record: &mut FunctionRecord| changes.apply(&mut record.settings);
     let record = lambda.functions.change(&target, request.revision_id, change).await?;

@@ -15,6 +15,13 @@ impl Digest {
         Digest(Sha256::digest(bytes).into())
     }
 
+    /// The name of what several packages are together, in this order: no zip has it.
+    pub(crate) fn of_merged(parts: &[Digest]) -> Self {
+        let mut hash = Sha256::new_with_prefix(b"lamplighter: packages one over the other");
+        parts.iter().for_each(|part| hash.update(part.0));
+        Digest(hash.finalize().into())
+    }
+
     pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Digest)
     }

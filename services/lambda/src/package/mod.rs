@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | blob store | the zip, under its SHA-256: the truth |
 //! | `packages/<sha256>/` | the same, unpacked: a cache, shared by every function with this zip |
+//! | `packages/<sha256 of several>/` | several packages one over the other, for `/opt`: hard links ([`merge`]) |
 //! | `packages/.new-*`, `packages/.old-*` | on its way in or out; removed at the next start |
 //! | `packages/.boot` | the boot of the machine under which the directories were written |
 //!
@@ -15,6 +16,7 @@
 
 mod digest;
 mod links;
+mod merge;
 mod unpack;
 
 use std::collections::{HashMap, HashSet};
@@ -27,6 +29,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use store::{BlobId, BlobStore};
 use tokio::sync::OnceCell;
+
+use crate::record::CodeRecord;
 
 pub(crate) use digest::Digest;
 pub(crate) use unpack::MAX_UNPACKED_BYTES;
@@ -77,6 +81,8 @@ struct Known {
     unpacked: Arc<OnceCell<()>>,
     /// Requests between upload and commit: their package has no user in the store yet.
     pins: usize,
+    /// The bytes of all its files, once somebody asked.
+    unpacked_bytes: Option<u64>,
     /// Since when the sweeper finds no user.
     unused_since: Option<Instant>,
 }
@@ -88,6 +94,15 @@ pub(crate) struct Pinned {
     pub(crate) digest: Digest,
     /// Size of the zip.
     pub(crate) size_bytes: u64,
+    /// The bytes of all its files.
+    pub(crate) unpacked_bytes: u64,
+}
+
+impl Pinned {
+    /// What a record says of it.
+    pub(crate) fn record(&self) -> CodeRecord {
+        CodeRecord { digest: self.digest, size_bytes: self.size_bytes, unpacked_bytes: self.unpacked_bytes }
+    }
 }
 
 impl Drop for Pinned {
@@ -129,8 +144,9 @@ impl Packages {
         let size_bytes = zip.len() as u64;
         let hashed = zip.clone();
         let digest = blocking(move || Ok(Digest::of(&hashed))).await?;
-        let pinned = self.pin(digest, size_bytes);
+        let mut pinned = self.pin(digest, size_bytes);
         self.unpack_once(&digest, Some(zip.clone())).await?;
+        pinned.unpacked_bytes = self.unpacked_bytes(&digest).await?;
         self.inner
             .blobs
             .put_bytes(zip)
@@ -139,21 +155,77 @@ impl Packages {
         Ok(pinned)
     }
 
-    /// Checks a zip as [`Packages::add`] does and keeps nothing.
-    pub(crate) async fn check(&self, zip: Bytes) -> Result<Digest, PackageError> {
+    /// Checks a zip as [`Packages::add`] does and keeps nothing. Its name comes back, and the bytes of all its files.
+    pub(crate) async fn check(&self, zip: Bytes) -> Result<(Digest, u64), PackageError> {
         let packages = self.clone();
         blocking(move || {
             let temporary = packages.temporary()?;
-            unpack::unpack(&zip, temporary.path())?;
-            Ok(Digest::of(&zip))
+            let unpacked_bytes = unpack::unpack(&zip, temporary.path())?;
+            Ok((Digest::of(&zip), unpacked_bytes))
         })
         .await
+    }
+
+    /// The bytes of all files of a package that is unpacked.
+    async fn unpacked_bytes(&self, digest: &Digest) -> Result<u64, PackageError> {
+        if let Some(bytes) = self.known().get(digest).and_then(|known| known.unpacked_bytes) {
+            return Ok(bytes);
+        }
+        let path = self.path(digest);
+        let counted = blocking(move || {
+            merge::count_bytes(&path).map_err(failed(format!("cannot read {}", path.display())))
+        });
+        let bytes = counted.await?;
+        if let Some(known) = self.known().get_mut(digest) {
+            known.unpacked_bytes = Some(bytes);
+        }
+        Ok(bytes)
     }
 
     /// The package's directory, unpacked again if it is gone. Immediate when it is there.
     pub(crate) async fn ensure(&self, digest: &Digest) -> Result<PathBuf, PackageError> {
         self.unpack_once(digest, None).await?;
         Ok(self.path(digest))
+    }
+
+    /// The name of what these layers are at `/opt`, the later ones over the earlier ones.
+    pub(crate) fn stack(layers: &[Digest]) -> Option<Digest> {
+        match layers {
+            [] => None,
+            [one] => Some(*one),
+            several => Some(Digest::of_merged(several)),
+        }
+    }
+
+    /// The directory to mount at `/opt`: a single layer's own, or one that is made once for each ordered list. `None`
+    /// without layers. Immediate when it is there.
+    ///
+    /// # Errors
+    /// `Refused` when links of several layers together would lead out of `/opt`.
+    pub(crate) async fn ensure_stack(&self, layers: &[Digest]) -> Result<Option<PathBuf>, PackageError> {
+        let Some(stack) = Self::stack(layers) else { return Ok(None) };
+        if let [one] = layers {
+            return self.ensure(one).await.map(Some);
+        }
+        let cell = self.cell(&stack);
+        let fill = async || {
+            if self.path(&stack).is_dir() {
+                return Ok(());
+            }
+            let mut parts = Vec::new();
+            for layer in layers {
+                parts.push(self.ensure(layer).await?);
+            }
+            let packages = self.clone();
+            blocking(move || {
+                let temporary = packages.temporary()?;
+                merge::merge(&parts, temporary.path())?;
+                packages.settle(temporary, &stack)
+            })
+            .await
+        };
+        cell.get_or_try_init(fill).await?;
+        Ok(Some(self.path(&stack)))
     }
 
     /// The file of the zip.
@@ -213,11 +285,11 @@ impl Packages {
 
     fn pin(&self, digest: Digest, size_bytes: u64) -> Pinned {
         self.known().entry(digest).or_default().pins += 1;
-        Pinned { packages: self.clone(), digest, size_bytes }
+        Pinned { packages: self.clone(), digest, size_bytes, unpacked_bytes: 0 }
     }
 
     async fn unpack_once(&self, digest: &Digest, zip: Option<Bytes>) -> Result<(), PackageError> {
-        let cell = Arc::clone(&self.known().entry(*digest).or_default().unpacked);
+        let cell = self.cell(digest);
         if cell.initialized() {
             return Ok(());
         }
@@ -237,13 +309,27 @@ impl Packages {
         Ok(())
     }
 
+    fn cell(&self, digest: &Digest) -> Arc<OnceCell<()>> {
+        Arc::clone(&self.known().entry(*digest).or_default().unpacked)
+    }
+
     fn unpack(&self, digest: &Digest, zip: &[u8]) -> Result<(), PackageError> {
         let path = self.path(digest);
         if path.is_dir() {
             return Ok(());
         }
         let temporary = self.temporary()?;
-        unpack::unpack(zip, temporary.path())?;
+        let unpacked_bytes = unpack::unpack(zip, temporary.path())?;
+        self.settle(temporary, digest)?;
+        if let Some(known) = self.known().get_mut(digest) {
+            known.unpacked_bytes = Some(unpacked_bytes);
+        }
+        Ok(())
+    }
+
+    /// Gives a finished directory its name.
+    fn settle(&self, temporary: tempfile::TempDir, digest: &Digest) -> Result<(), PackageError> {
+        let path = self.path(digest);
         let temporary = temporary.keep();
         fs::rename(&temporary, &path).map_err(failed(format!("cannot move a package to {}", path.display())))
     }

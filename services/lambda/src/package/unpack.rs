@@ -71,11 +71,11 @@ impl UnpackError {
 }
 
 /// Unpacks `zip` into the existing, empty directory `root`. Files get mode 0644, or 0755 when anyone may execute
-/// them; directories 0755. On an error `root` holds a part, which the caller removes.
+/// them; directories 0755. On an error `root` holds a part, which the caller removes. The bytes of all files come back.
 ///
 /// # Errors
 /// What the zip is not, or the disk's error.
-pub(crate) fn unpack(zip: &[u8], root: &Path) -> Result<(), UnpackError> {
+pub(crate) fn unpack(zip: &[u8], root: &Path) -> Result<u64, UnpackError> {
     let mut archive = open(zip)?;
     let mut writer = Writer { root, made: HashSet::new(), left_bytes: MAX_UNPACKED_BYTES - 1 };
     let mut symlinks = BTreeMap::new();
@@ -99,7 +99,9 @@ pub(crate) fn unpack(zip: &[u8], root: &Path) -> Result<(), UnpackError> {
         let at = root.join(path);
         symlink(target, &at).map_err(|error| create_error(path, &at, error))?;
     }
-    fs::set_permissions(root, Permissions::from_mode(0o755)).map_err(|error| UnpackError::disk(root, error))
+    fs::set_permissions(root, Permissions::from_mode(0o755))
+        .map_err(|error| UnpackError::disk(root, error))?;
+    Ok(MAX_UNPACKED_BYTES - 1 - writer.left_bytes)
 }
 
 /// Reads the central directory, and refuses what would not fit memory or any package.

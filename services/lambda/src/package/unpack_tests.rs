@@ -26,7 +26,7 @@ fn with_file(name: &str, content: &[u8]) -> Vec<u8> {
 
 fn unpacked(zip: &[u8]) -> Result<tempfile::TempDir, String> {
     let dir = tempfile::tempdir().unwrap();
-    unpack(zip, dir.path()).map(|()| dir).map_err(|error| error.to_string())
+    unpack(zip, dir.path()).map(|_| dir).map_err(|error| error.to_string())
 }
 
 /// The same zip with one name changed for another of equal length, which no writer would write.

@@ -16,10 +16,10 @@ use base::AccountId;
 
 use crate::error::LambdaError;
 use crate::function::{Architecture, LogFormat, TracingMode};
-use crate::record::{Logging, Settings};
+use crate::record::{LayerRecord, Logging, Settings};
 
 pub(crate) use environment::check as check_environment;
-pub(crate) use own::OwnSettings;
+pub(crate) use own::{LAYERS as FOLLOW_LAYERS, OwnSettings};
 pub use runtime::{RuntimeCheck, host_runtimes};
 pub(crate) use runtime::{check as check_runtime, version_arn as runtime_version_arn};
 
@@ -37,6 +37,8 @@ pub(crate) struct Changes {
     pub(crate) logging: Option<LoggingChanges>,
     pub(crate) tracing: Option<TracingMode>,
     pub(crate) snap_start: Option<bool>,
+    /// Looked up by `layers::choose` before.
+    pub(crate) layers: Option<Vec<LayerRecord>>,
 }
 
 /// `LoggingConfig` of a request.
@@ -64,6 +66,8 @@ impl Settings {
             logging: Logging::default(),
             tracing: TracingMode::PassThrough,
             snap_start: false,
+            layers: Vec::new(),
+            file_systems: Vec::new(),
         }
     }
 }
@@ -116,6 +120,9 @@ impl Changes {
         }
         if let Some(snap_start) = self.snap_start {
             settings.snap_start = snap_start;
+        }
+        if let Some(layers) = &self.layers {
+            settings.layers.clone_from(layers);
         }
         if let Some(logging) = &self.logging {
             logging.apply(&mut settings.logging)?;
