@@ -2,6 +2,7 @@
 import json
 import threading
 import time
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
@@ -78,7 +79,9 @@ def test_a_version_keeps_code_and_settings_while_latest_changes(aws, make):
     assert shown["Configuration"]["CodeSha256"] == published["CodeSha256"]
     latest = aws.get_function(FunctionName=name)
     assert latest["Configuration"]["RevisionId"] != published["RevisionId"]
-    assert shown["Code"]["Location"] != latest["Code"]["Location"]
+    for location, content in ((shown, "one"), (latest, "two")):
+        with urllib.request.urlopen(location["Code"]["Location"]) as zip_file:
+            assert zip_file.read() == code(content)
 
 
 def test_publishing_again_without_a_change_gives_the_same_version(aws, make):
