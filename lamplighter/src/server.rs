@@ -12,6 +12,7 @@ use base::Clock;
 use frontdoor::{FrontDoor, FrontDoorHandle};
 use gateway::{AuthMode, Downloads, Gateway, GatewayConfig, SourceKind};
 use sandbox::{Sandbox, SandboxConfig, SandboxError};
+use service_delivery::Delivery;
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
 use service_lambda::{AccountLimits, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
@@ -71,6 +72,7 @@ pub(crate) struct Server {
     front_door: FrontDoor,
     gateway: Gateway,
     fleet: Fleet,
+    lambda: Arc<Lambda>,
     sandbox: Option<Sandbox>,
     logs_stop: watch::Sender<bool>,
     logs_worker: JoinHandle<()>,
@@ -104,6 +106,7 @@ impl Server {
         };
         let assembled = assemble(parts).await?;
         assembled.gateway.serve(listener, SourceKind::Outside);
+        assembled.lambda.start_events().map_err(|error| StartError::Service(error.to_string()))?;
         let (logs_stop, stopped) = watch::channel(false);
         let logs_worker = tokio::spawn(assembled.logs.run_worker(stopped));
         Ok(Server {
@@ -111,6 +114,7 @@ impl Server {
             front_door: assembled.front_door,
             gateway: assembled.gateway,
             fleet: assembled.fleet,
+            lambda: assembled.lambda,
             sandbox,
             logs_stop,
             logs_worker,
@@ -137,6 +141,7 @@ impl Server {
     pub(crate) async fn stop(self) {
         let ordered = async {
             self.gateway.shutdown().await;
+            self.lambda.stop_events().await;
             self.fleet.shutdown().await;
             let _ = self.logs_stop.send(true); // the worker may have ended already
             let _ = self.logs_worker.await;
@@ -164,6 +169,7 @@ struct Assembled {
     front_door: FrontDoor,
     gateway: Gateway,
     fleet: Fleet,
+    lambda: Arc<Lambda>,
     logs: Arc<Logs>,
 }
 
@@ -195,6 +201,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         store,
         blobs: blobs.clone(),
         invoker: Arc::new(fleet.clone()),
+        delivery: Delivery::new(handle.clone()),
         clock: clock.clone(),
         data_dir: settings.data.clone(),
         runtimes: service_lambda::host_runtimes(settings.runtime_map.clone()),
@@ -218,7 +225,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         .add(service_sts::service(sts.clone()))
         .add(service_iam::service(iam))
         .add(service_logs::service(logs.clone()))
-        .add(service_lambda::service(lambda))
+        .add(service_lambda::service(lambda.clone()))
         .handle(&handle)
         .build();
     let mut config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
@@ -226,7 +233,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());
-    Ok(Assembled { front_door, gateway, fleet, logs })
+    Ok(Assembled { front_door, gateway, fleet, lambda, logs })
 }
 
 /// Removes blobs that no service names: what an upload left that was cut off before its commit. Every service that

@@ -10,6 +10,9 @@ use store::StoreError;
 use crate::invoke::InvokeError;
 use crate::package::PackageError;
 
+/// What AWS says of a chain of invokes that it stopped.
+pub(crate) const RECURSIVE: &str = "Lambda has detected your function being invoked in a recursive loop with other Amazon Web Services resources and stopped your function's invocation.";
+
 /// An error answer of the Lambda API. The variant is the code, the text is the message.
 #[derive(Debug, thiserror::Error)]
 pub enum LambdaError {
@@ -61,6 +64,9 @@ pub enum LambdaError {
          not configured to accept. Check the provided signature for {0}."
     )]
     CodeVerification(String),
+    /// `RecursiveInvocationException`, 400: the chain of invokes passed the function too often.
+    #[error("{RECURSIVE}")]
+    Recursive,
     /// `CodeStorageExceededException`, 400.
     #[error("Code storage limit exceeded.")]
     CodeStorage,
@@ -126,6 +132,7 @@ impl From<LambdaError> for ApiError {
             LambdaError::Precondition
             | LambdaError::PolicyPrecondition
             | LambdaError::LayerPolicyPrecondition => ("PreconditionFailedException", 412),
+            LambdaError::Recursive => ("RecursiveInvocationException", 400),
             LambdaError::CodeStorage => ("CodeStorageExceededException", 400),
             LambdaError::SigningConfigNotFound(_) => ("CodeSigningConfigNotFoundException", 404),
             LambdaError::CodeVerification(_) => ("CodeVerificationFailedException", 400),

@@ -57,6 +57,8 @@ pub struct FunctionConfig {
     pub system_log_level: Option<String>,
     /// X-Ray tracing.
     pub tracing_mode: TracingMode,
+    /// The ARN of the queue or topic for asynchronous events that the function cannot handle.
+    pub dead_letter_arn: Option<String>,
     /// The layers, in the order in which they are merged.
     pub layers: Vec<LayerUse>,
     /// The directory to mount at `/opt`: the merged layers, written by nobody. `None` without layers.

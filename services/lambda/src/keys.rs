@@ -15,6 +15,7 @@
 //! | account, region, `layer-version`, layer name, number | [`LayerVersion`](crate::layers::LayerVersion), version 1 | a version of a layer |
 //! | account, region, `layer-policy`, layer name, number | [`LayerPolicy`](crate::layers::LayerPolicy), version 1 | who else may use it |
 //! | account, region, `layer-user`, layer name, function name | nothing, version 1 | this function's `$LATEST` uses the layer |
+//! | `async`, account, region, name, id, ... | see `asynchronous::queue` | the events of a function that had this name |
 //! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code, layer or `/opt` is this package |
 //! | `package`, SHA-256, account, region, name, number | nothing, version 1 | this version's code, layer or `/opt` is this package |
 //! | `package`, SHA-256, account, region, `layer:name:number` | nothing, version 1 | this layer version's content is this package |
@@ -161,6 +162,16 @@ impl Space {
         self.key().str("usage")
     }
 
+    /// The events of all functions that had this name.
+    pub(crate) fn queues_of(&self, name: &str) -> Key {
+        queues().str(self.account.to_string()).str(self.region.as_str()).str(name)
+    }
+
+    /// The events of one of them.
+    pub(crate) fn queue(&self, name: &str, id: u64) -> Key {
+        self.queues_of(name).u64(id)
+    }
+
     pub(crate) fn package_user(&self, digest: &Digest, name: &str) -> Key {
         package_users(digest).str(self.account.to_string()).str(self.region.as_str()).str(name)
     }
@@ -168,6 +179,31 @@ impl Space {
     pub(crate) fn package_user_version(&self, digest: &Digest, name: &str, number: u64) -> Key {
         self.package_user(digest, name).u64(number)
     }
+}
+
+/// The events of all functions.
+pub(crate) fn queues() -> Key {
+    Key::new("lambda").str("async")
+}
+
+/// Which queue a key below [`queues`] belongs to.
+pub(crate) fn queue_of(key: &[u8]) -> Option<(AccountId, Region, String, u64)> {
+    let mut reader = KeyReader::new(key);
+    reader.str().ok()?;
+    reader.str().ok()?;
+    let account = reader.str().ok()?.parse().ok()?;
+    let region = reader.str().ok()?.parse().ok()?;
+    Some((account, region, reader.str().ok()?, reader.u64().ok()?))
+}
+
+/// What follows the queue in such a key.
+pub(crate) fn after_queue(key: &[u8]) -> Option<KeyReader<'_>> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..5 {
+        reader.str().ok()?;
+    }
+    reader.u64().ok()?;
+    Some(reader)
 }
 
 /// All uses of all packages.

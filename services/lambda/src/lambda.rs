@@ -7,8 +7,10 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use base::Clock;
+use service_delivery::Delivery;
 use store::{BlobId, BlobStore, Store};
 
+use crate::asynchronous::Events;
 use crate::error::LambdaError;
 use crate::functions::Functions;
 use crate::invoker::Invoker;
@@ -48,6 +50,8 @@ pub struct LambdaDeps {
     pub blobs: BlobStore,
     /// What runs functions: the [`Fleet`](crate::fleet::Fleet).
     pub invoker: Arc<dyn Invoker>,
+    /// Where the records of asynchronous invokes go.
+    pub delivery: Delivery,
     /// The platform's time.
     pub clock: Clock,
     /// Packages are unpacked in `packages` below it.
@@ -67,6 +71,7 @@ pub struct Lambda {
     pub(crate) functions: Functions,
     pub(crate) packages: Packages,
     pub(crate) invoker: Arc<dyn Invoker>,
+    pub(crate) events: Events,
     pub(crate) runtimes: RuntimeCheck,
     pub(crate) limits: AccountLimits,
     pub(crate) code_url: Option<CodeUrl>,
@@ -88,6 +93,7 @@ impl Lambda {
             clock: deps.clock,
             packages: Packages::open(&deps.data_dir, deps.blobs)?,
             invoker: deps.invoker,
+            events: Events::new(deps.delivery),
             runtimes: deps.runtimes,
             limits: deps.limits,
             code_url: deps.code_url,

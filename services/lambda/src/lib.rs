@@ -16,9 +16,10 @@
 //! | `layers` | layer versions in the store, and which of them a function has |
 //! | `package` | from a zip to a directory that a box can mount |
 //! | `lambda` | what the operations share |
+//! | `asynchronous` | events on disk, and their way to the function |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
 //!
-//! It is not: asynchronous invokes, event source mappings, URLs. Those answer with a
+//! It is not: event source mappings, URLs. Those answer with a
 //! clear "not supported" error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/welcome.html>.
@@ -30,6 +31,7 @@ mod aliases;
 #[cfg(test)]
 mod api_tests;
 mod aspects;
+mod asynchronous;
 pub mod capacity;
 mod code_signing;
 mod error;
@@ -63,7 +65,10 @@ pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
 
-use operations::{create, invoke as run, layer_policies, layers as layer, read, tags, unsupported, update};
+use operations::{
+    create, event_invoke, invoke as run, layer_policies, layers as layer, read, recursion, tags, unsupported,
+    update,
+};
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
@@ -72,6 +77,11 @@ const MAX_UPLOAD_BYTES: usize = 70_167_211;
 const SNAP_START: &str = "states only: environments start as all others do";
 /// What the support table says of `TracingConfig`.
 const TRACING: &str = "`Active` samples the trace header; no traces are recorded";
+
+/// What the support table says of `DeadLetterConfig`.
+const DEAD_LETTERS: &str = "empty only: neither queues nor topics are here yet";
+/// What the support table says of `DestinationConfig`.
+const DESTINATIONS: &str = "functions only: no other target is here yet";
 
 /// The table of operations.
 #[must_use]
@@ -118,6 +128,14 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("DeleteEventSourceMapping", operations::event_sources::event_source_mapping)
         .on("ListEventSourceMappings", operations::event_sources::list_event_source_mappings)
         .on_stream("InvokeWithResponseStream", operations::invoke_stream::invoke_with_response_stream)
+        .on("InvokeAsync", event_invoke::invoke_async)
+        .on("PutFunctionEventInvokeConfig", event_invoke::put_function_event_invoke_config)
+        .on("UpdateFunctionEventInvokeConfig", event_invoke::update_function_event_invoke_config)
+        .on("GetFunctionEventInvokeConfig", event_invoke::get_function_event_invoke_config)
+        .on("DeleteFunctionEventInvokeConfig", event_invoke::delete_function_event_invoke_config)
+        .on("ListFunctionEventInvokeConfigs", event_invoke::list_function_event_invoke_configs)
+        .on("GetFunctionRecursionConfig", recursion::get_function_recursion_config)
+        .on("PutFunctionRecursionConfig", recursion::put_function_recursion_config)
         .on("TagResource", tags::tag_resource)
         .on("UntagResource", tags::untag_resource)
         .on("ListTags", tags::list_tags)
@@ -147,13 +165,18 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             "Request must be smaller than 70167211 bytes for the PublishLayerVersion operation",
         )
         .body_limit("Invoke", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
-        .body_limit("InvokeWithResponseStream", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
+        .body_limit("InvokeWithResponseStream", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE)
+        .body_limit("InvokeAsync", run::MAX_PAYLOAD_BYTES, run::PAYLOAD_TOO_LARGE);
     let configurable = ["CreateFunction", "UpdateFunctionConfiguration"];
     configurable
         .iter()
         .flat_map(|operation| unsupported::TAKEN.map(|(member, taken)| (*operation, member, taken)))
         .chain([
             ("CreateFunction", "Code", "`ZipFile` only"),
+            ("CreateFunction", "DeadLetterConfig", DEAD_LETTERS),
+            ("UpdateFunctionConfiguration", "DeadLetterConfig", DEAD_LETTERS),
+            ("PutFunctionEventInvokeConfig", "DestinationConfig", DESTINATIONS),
+            ("UpdateFunctionEventInvokeConfig", "DestinationConfig", DESTINATIONS),
             ("CreateFunction", "PackageType", "`Zip` only"),
             ("CreateFunction", "SnapStart", SNAP_START),
             ("UpdateFunctionConfiguration", "SnapStart", SNAP_START),
@@ -169,7 +192,6 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
                 "checked, then refused: there are no sources yet",
             ),
             ("PublishLayerVersion", "Content", "`ZipFile` only"),
-            ("Invoke", "InvocationType", "`RequestResponse` and `DryRun` only"),
         ])
         .fold(table, |table, (operation, member, taken)| table.partly(operation, member, taken))
         .build()

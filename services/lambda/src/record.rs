@@ -81,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) layers: Vec<LayerRecord>,
     /// At most one, as on AWS.
     pub(crate) file_systems: Vec<FileSystemRecord>,
+    /// The ARN of the queue or topic for events that cannot be handled.
+    pub(crate) dead_letter_arn: Option<String>,
 }
 
 /// `LoggingConfig`.
@@ -179,6 +181,7 @@ impl FunctionRecord {
             layers: settings.layers.iter().map(LayerRecord::shown).collect(),
             opt_dir,
             file_systems: Vec::new(),
+            dead_letter_arn: settings.dead_letter_arn.clone(),
         }
     }
 }

@@ -462,6 +462,7 @@ impl World {
             layers: Vec::new(),
             opt_dir: None,
             file_systems: Vec::new(),
+            dead_letter_arn: None,
         }
     }
 

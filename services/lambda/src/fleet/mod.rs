@@ -331,7 +331,8 @@ impl Inner {
     /// The trace of a request whose caller sent this header.
     pub(crate) fn trace_of(&self, function: &FunctionConfig, caller: Option<&str>) -> Trace {
         let now = self.clock.now();
-        Trace::of_request(caller, function.tracing_mode, now, || self.sampler.decide(&function.key, now))
+        let decide = || self.sampler.decide(&function.key, now);
+        Trace::of_request(caller, &function.arn, function.tracing_mode, now, decide)
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {

@@ -346,7 +346,7 @@ async fn the_event_carries_its_headers() {
     assert_eq!(
         body(&outcome),
         "arn:aws:lambda:us-east-1:000000000000:function:hello|1795420003000|{\"a\": 1}|\
-         Root=1-5759e988-bd862e3fe1be46a994272793"
+         Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:90ee27fc:0"
     );
 }
 

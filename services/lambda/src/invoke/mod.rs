@@ -6,6 +6,7 @@
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>.
 
 mod failure;
+pub(crate) mod lineage;
 mod report;
 #[cfg(test)]
 mod report_tests;

@@ -35,6 +35,7 @@ fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
         layers: Vec::new(),
         opt_dir: None,
         file_systems: Vec::new(),
+        dead_letter_arn: None,
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base::Timestamp;
 
+use super::lineage;
 use crate::function::TracingMode;
 
 /// A header is at most this long; AWS cuts longer ones off. In bytes.
@@ -81,14 +82,21 @@ impl TraceHeader {
         }
     }
 
+    /// The header of an event that came without one: whether it is sampled is left to the attempt.
+    pub(crate) fn of_event(mode: TracingMode, now: Timestamp) -> Self {
+        let mut header = Self::fresh(now, false);
+        if mode == TracingMode::Active {
+            header.sampled = None;
+        }
+        header
+    }
+
     /// The chain of functions that led here.
-    #[allow(dead_code)] // For loop detection.
     pub(crate) fn lineage(&self) -> Option<&str> {
         self.lineage.as_deref()
     }
 
     /// With this chain of functions instead.
-    #[allow(dead_code)] // For loop detection.
     pub(crate) fn with_lineage(mut self, lineage: impl Into<String>) -> Self {
         self.lineage = Some(lineage.into());
         self
@@ -132,9 +140,10 @@ pub(crate) struct Segment {
 
 impl Trace {
     /// What a function gets for a request with this header. With `Active` tracing the caller's decision on sampling
-    /// counts, and without one `decide` does; with `PassThrough` nothing is decided here.
+    /// counts, and without one `decide` does; with `PassThrough` nothing is decided here. The function joins the lineage.
     pub(crate) fn of_request(
         caller: Option<&str>,
+        function_arn: &str,
         mode: TracingMode,
         now: Timestamp,
         decide: impl FnOnce() -> bool,
@@ -155,7 +164,8 @@ impl Trace {
             header.parent = Some(segment_id.clone());
             segment = Some(Segment { trace_id: header.root.clone(), segment_id });
         }
-        Trace { header: header.to_string(), segment }
+        let lineage = lineage::through(header.lineage(), function_arn);
+        Trace { header: header.with_lineage(lineage).to_string(), segment }
     }
 }
 
@@ -205,7 +215,10 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_795_420_000_123);
 
     fn of(caller: Option<&str>, mode: TracingMode, decide: bool) -> Trace {
-        Trace::of_request(caller, mode, NOW, || decide)
+        let mut trace = Trace::of_request(caller, "arn", mode, NOW, || decide);
+        let lineage = trace.header.rfind(";Lineage=1:").expect("the function is in it");
+        trace.header.truncate(lineage);
+        trace
     }
 
     #[test]

@@ -12,11 +12,13 @@ use serde::Deserialize;
 
 use super::code::{Source, architecture};
 use super::code_signing::wanted_id;
+use super::event_invoke::check_dead_letters;
 use super::shapes::{
-    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart, TracingConfig,
+    DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart,
+    TracingConfig,
 };
 use super::target;
-use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, VpcConfig, Wishes};
+use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::Architecture;
@@ -138,7 +140,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
     }
     Wishes {
         vpc: request.vpc_config.as_ref(),
-        dead_letter: request.dead_letter_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
@@ -173,8 +174,10 @@ async fn checked_settings(
         tracing: request.tracing_config.take().and_then(|config| config.mode()),
         snap_start: request.snap_start.take().and_then(SnapStart::wanted),
         layers: None,
+        dead_letter_arn: request.dead_letter_config.take().and_then(|config| config.target_arn),
     };
     changes.check(target.account)?;
+    check_dead_letters(lambda, OPERATION, changes.dead_letter_arn.as_deref())?;
     check_runtime(&runtime, &lambda.runtimes).await?;
     let mut settings = Settings::defaults(architecture);
     changes.apply(&mut settings)?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::target_to_run;
 use crate::Lambda;
+use crate::asynchronous::check_size;
 use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin};
 
@@ -61,18 +62,14 @@ pub(crate) async fn invoke(
 ) -> Result<InvocationResponse, LambdaError> {
     let target = target_to_run(&lambda, &call, &request.function_name, request.qualifier.as_deref())?;
     let resolved = lambda.resolve(&target).await?;
+    let is_event = request.invocation_type.as_deref() == Some("Event");
+    if let Some(payload) = request.payload.as_ref().filter(|_| is_event) {
+        check_size(payload.0.len())?;
+    }
     let payload = sound_payload(request.payload).await?;
     let client_context = request.client_context.as_deref().map(read_client_context).transpose()?;
-    match request.invocation_type.as_deref() {
-        None | Some("RequestResponse") => {}
-        Some("DryRun") => return Ok(nothing(204)),
-        Some(_) => {
-            return Err(LambdaError::Unsupported {
-                parameter: "InvocationType=Event",
-                operation: "Invoke",
-                why: "invokes are synchronous (RequestResponse) or DryRun".to_owned(),
-            });
-        }
+    if request.invocation_type.as_deref() == Some("DryRun") {
+        return Ok(nothing(204));
     }
     let invocation = Invocation {
         request_id: call.request_id().clone(),
@@ -81,10 +78,15 @@ pub(crate) async fn invoke(
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
         trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
-        origin: Origin::Request,
+        origin: if is_event { Origin::Event } else { Origin::Request },
         queue_age_ms: None,
         tenant_id: None,
     };
+    if is_event {
+        lambda.accept_event(&target, invocation).await?;
+        return Ok(nothing(202));
+    }
+    lambda.check_loop(&resolved.function, invocation.trace_header.as_deref())?;
     let outcome = lambda.invoker.invoke(resolved.function, invocation).await?;
     Ok(InvocationResponse {
         status_code: 200,

@@ -82,6 +82,7 @@ pub(crate) async fn invoke_with_response_stream(
         queue_age_ms: None,
         tenant_id: None,
     };
+    lambda.check_loop(&resolved.function, invocation.trace_header.as_deref())?;
     let executed_version = Some(resolved.function.version.clone());
     let streaming = lambda.invoker.invoke_streaming(resolved.function, invocation).await?;
     let head = InvokeWithResponseStreamResponse { status_code: 200, executed_version };

@@ -52,6 +52,8 @@ pub(crate) struct FunctionConfiguration {
     pub(crate) snap_start: SnapStartResponse,
     pub(crate) runtime_version_config: RuntimeVersionConfig,
     pub(crate) logging_config: LoggingConfig,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dead_letter_config: Option<DeadLetterConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) layers: Vec<Layer>,
 }
@@ -141,6 +143,12 @@ pub(crate) struct LoggingConfig {
     pub(crate) log_group: Option<String>,
 }
 
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct DeadLetterConfig {
+    pub(crate) target_arn: Option<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Environment {
@@ -221,6 +229,10 @@ impl FunctionConfiguration {
             },
             logging_config: LoggingConfig::of(&settings.logging, &target.name),
             layers: settings.layers.iter().map(Layer::of).collect(),
+            dead_letter_config: settings
+                .dead_letter_arn
+                .clone()
+                .map(|arn| DeadLetterConfig { target_arn: Some(arn) }),
             ..FunctionConfiguration::default()
         };
         configuration.show(shown);

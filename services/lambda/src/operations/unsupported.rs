@@ -12,9 +12,8 @@ use serde::Deserialize;
 use crate::error::LambdaError;
 
 /// What the support table says of the members of [`Wishes`].
-pub(crate) const TAKEN: [(&str, &str); 5] = [
+pub(crate) const TAKEN: [(&str, &str); 4] = [
     ("VpcConfig", "empty only"),
-    ("DeadLetterConfig", "empty only"),
     ("KMSKeyArn", "empty only"),
     ("FileSystemConfigs", "empty only"),
     ("ImageConfig", "empty only"),
@@ -26,12 +25,6 @@ pub(crate) struct VpcConfig {
     subnet_ids: Option<Vec<String>>,
     security_group_ids: Option<Vec<String>>,
     ipv6_allowed_for_dual_stack: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct DeadLetterConfig {
-    target_arn: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -55,7 +48,6 @@ pub(crate) struct ImageConfig {
 #[derive(Default)]
 pub(crate) struct Wishes<'a> {
     pub(crate) vpc: Option<&'a VpcConfig>,
-    pub(crate) dead_letter: Option<&'a DeadLetterConfig>,
     pub(crate) kms_key_arn: Option<&'a str>,
     pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
     pub(crate) image: Option<&'a ImageConfig>,
@@ -76,11 +68,6 @@ impl Wishes<'_> {
                 }),
                 "VpcConfig",
                 "functions run outside of any VPC",
-            ),
-            (
-                self.dead_letter.is_some_and(|config| text(config.target_arn.as_deref())),
-                "DeadLetterConfig",
-                "there are no asynchronous invokes whose events could be kept",
             ),
             (
                 text(self.kms_key_arn),
@@ -124,7 +111,6 @@ mod tests {
         };
         let wishes = Wishes {
             vpc: Some(&vpc),
-            dead_letter: Some(&DeadLetterConfig::default()),
             kms_key_arn: Some(""),
             file_systems: Some(&[]),
             image: Some(&ImageConfig::default()),

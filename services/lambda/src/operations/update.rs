@@ -16,10 +16,12 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use super::code::{Source, architecture};
+use super::event_invoke::check_dead_letters;
 use super::shapes::{
-    Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart, TracingConfig,
+    DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart,
+    TracingConfig,
 };
-use super::unsupported::{DeadLetterConfig, FileSystemConfig, ImageConfig, VpcConfig, Wishes};
+use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
 use super::{target, versions};
 use crate::Lambda;
 use crate::code_signing::Signing;
@@ -132,7 +134,6 @@ pub(crate) async fn update_function_configuration(
     check_revision(&lambda.functions.get(&target)?, request.revision_id.as_deref())?;
     Wishes {
         vpc: request.vpc_config.as_ref(),
-        dead_letter: request.dead_letter_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
         file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
@@ -154,8 +155,10 @@ pub(crate) async fn update_function_configuration(
             .layers
             .map(|arns| lambda.functions.choose_layers(&call, &target, &arns))
             .transpose()?,
+        dead_letter_arn: request.dead_letter_config.map(|config| config.target_arn.unwrap_or_default()),
     };
     changes.check(target.account)?;
+    check_dead_letters(&lambda, OPERATION, changes.dead_letter_arn.as_deref())?;
     if let Some(runtime) = &changes.runtime {
         check_runtime(runtime, &lambda.runtimes).await?;
     }
@@ -228,6 +231,7 @@ pub(crate) async fn delete_function(
         Named::Version(Version::Latest) => {
             let deleted = lambda.functions.delete(&target).await?;
             lambda.let_go(&target, Version::Latest, &deleted.latest);
+            lambda.forget_events(&target);
             for (number, record) in &deleted.versions {
                 lambda.let_go(&target, Version::Number(*number), record);
             }

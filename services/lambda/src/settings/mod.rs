@@ -19,7 +19,7 @@ use crate::function::{Architecture, LogFormat, TracingMode};
 use crate::record::{LayerRecord, Logging, Settings};
 
 pub(crate) use environment::check as check_environment;
-pub(crate) use own::{LAYERS as FOLLOW_LAYERS, OwnSettings};
+pub(crate) use own::{ASYNC_DELAY_MS, ASYNC_DUPLICATES, LAYERS as FOLLOW_LAYERS, OwnSettings};
 pub use runtime::{RuntimeCheck, host_runtimes};
 pub(crate) use runtime::{check as check_runtime, version_arn as runtime_version_arn};
 
@@ -39,6 +39,8 @@ pub(crate) struct Changes {
     pub(crate) snap_start: Option<bool>,
     /// Looked up by `layers::choose` before.
     pub(crate) layers: Option<Vec<LayerRecord>>,
+    /// An empty one is none.
+    pub(crate) dead_letter_arn: Option<String>,
 }
 
 /// `LoggingConfig` of a request.
@@ -68,6 +70,7 @@ impl Settings {
             snap_start: false,
             layers: Vec::new(),
             file_systems: Vec::new(),
+            dead_letter_arn: None,
         }
     }
 }
@@ -112,6 +115,9 @@ impl Changes {
         number(&mut settings.timeout_s, self.timeout_s);
         number(&mut settings.memory_mib, self.memory_mib);
         number(&mut settings.tmp_mib, self.tmp_mib);
+        if let Some(arn) = &self.dead_letter_arn {
+            settings.dead_letter_arn = Some(arn.clone()).filter(|arn| !arn.is_empty());
+        }
         if let Some(environment) = &self.environment {
             settings.environment = Some(environment.clone());
         }
