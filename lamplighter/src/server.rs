@@ -14,7 +14,7 @@ use gateway::{AuthMode, Downloads, Gateway, GatewayConfig, SourceKind};
 use sandbox::{Sandbox, SandboxConfig, SandboxError};
 use service_delivery::Delivery;
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
-use service_lambda::{AccountLimits, Lambda, LambdaDeps};
+use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
 use service_sts::{Sts, StsDeps};
 use store::{BlobStore, EngineKind, Store, StoreConfig, StoreError};
@@ -213,6 +213,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
             let downloads = downloads.clone();
             move |digest: &str| downloads.url(PACKAGES, digest)
         })),
+        gateway_port: address.port(),
     })
     .map_err(|e| failed(&e))?;
     downloads.offer(PACKAGES, {
@@ -221,6 +222,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     });
     tokio::spawn(lambda.clone().run_sweeper());
     tokio::spawn(sweep_blobs(blobs, Arc::downgrade(&lambda)));
+    let urls = FunctionUrls::new(lambda.clone(), handle.clone());
     let front_door = FrontDoor::builder(clock.clone())
         .add(service_sts::service(sts.clone()))
         .add(service_iam::service(iam))
@@ -230,6 +232,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         .build();
     let mut config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
     config.downloads = Some(downloads);
+    config.sites = vec![Arc::new(urls)];
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());

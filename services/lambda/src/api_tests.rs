@@ -91,6 +91,7 @@ impl House {
             runtimes: Arc::new(|_| Ok(())),
             limits: AccountLimits::default(),
             code_url: Some(Arc::new(|digest| format!("http://127.0.0.1:4566/code/{digest}"))),
+            gateway_port: 4566,
         })
         .unwrap();
         let door =

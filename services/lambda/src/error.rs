@@ -6,6 +6,7 @@
 
 use base::ApiError;
 use store::StoreError;
+use store::value::ValueError;
 
 use crate::invoke::InvokeError;
 use crate::package::PackageError;
@@ -146,6 +147,12 @@ impl From<LambdaError> for ApiError {
 
 impl From<StoreError> for LambdaError {
     fn from(error: StoreError) -> Self {
+        LambdaError::Internal(format!("store: {error}"))
+    }
+}
+
+impl From<ValueError> for LambdaError {
+    fn from(error: ValueError) -> Self {
         LambdaError::Internal(format!("store: {error}"))
     }
 }

@@ -19,6 +19,7 @@ use crate::layers;
 use crate::name::Target;
 use crate::package::Digest;
 use crate::record::{CodeRecord, FunctionRecord, Settings, Usage};
+use crate::url::record::forget_ids;
 use crate::versions::{Published, publish_in, remove_all_in};
 
 /// The tags of a function.
@@ -237,6 +238,7 @@ impl Functions {
             let tags = space.tags(&target.name).range();
             tx.clear_range(&tags.from, &tags.to)?;
             code_signing::leave_in(tx, &space, &target.name)?;
+            forget_ids(tx, &space, &target.name, None)?;
             let aspects = space.aspects(&target.name).range();
             tx.clear_range(&aspects.from, &aspects.to)?;
             let aliases = space.aliases(&target.name).range();

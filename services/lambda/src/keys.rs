@@ -16,6 +16,7 @@
 //! | account, region, `layer-policy`, layer name, number | [`LayerPolicy`](crate::layers::LayerPolicy), version 1 | who else may use it |
 //! | account, region, `layer-user`, layer name, function name | nothing, version 1 | this function's `$LATEST` uses the layer |
 //! | `async`, account, region, name, id, ... | see `asynchronous::queue` | the events of a function that had this name |
+//! | `url`, id | account, region, name and alias, version 1 | which function or alias has this URL |
 //! | `package`, SHA-256, account, region, name | nothing, version 1 | this function's code, layer or `/opt` is this package |
 //! | `package`, SHA-256, account, region, name, number | nothing, version 1 | this version's code, layer or `/opt` is this package |
 //! | `package`, SHA-256, account, region, `layer:name:number` | nothing, version 1 | this layer version's content is this package |
@@ -204,6 +205,11 @@ pub(crate) fn after_queue(key: &[u8]) -> Option<KeyReader<'_>> {
     }
     reader.u64().ok()?;
     Some(reader)
+}
+
+/// What a function URL is for, by its id.
+pub(crate) fn url_id(id: &str) -> Key {
+    Key::new("lambda").str("url").str(id)
 }
 
 /// All uses of all packages.

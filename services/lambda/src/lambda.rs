@@ -62,6 +62,8 @@ pub struct LambdaDeps {
     pub limits: AccountLimits,
     /// What GetFunction gives as `Code.Location`; without it the member is left out.
     pub code_url: Option<CodeUrl>,
+    /// The port that function URLs name: the gateway's.
+    pub gateway_port: u16,
 }
 
 /// The Lambda service. Shared as `Arc<Lambda>`.
@@ -75,6 +77,7 @@ pub struct Lambda {
     pub(crate) runtimes: RuntimeCheck,
     pub(crate) limits: AccountLimits,
     pub(crate) code_url: Option<CodeUrl>,
+    pub(crate) gateway_port: u16,
     /// The draws of weighted aliases.
     pub(crate) draws: Draws,
     /// A cache: see `resolve`.
@@ -97,6 +100,7 @@ impl Lambda {
             runtimes: deps.runtimes,
             limits: deps.limits,
             code_url: deps.code_url,
+            gateway_port: deps.gateway_port,
             draws: Draws::random(),
             snapshots: RwLock::default(),
         }))

@@ -12,6 +12,7 @@
 //! | `resolve` | from a name to a snapshot |
 //! | `code_signing`, `runtime_updates` | what belongs to a function beside its configuration |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
+//! | `url` | function URLs: addresses, requests to events, answers to responses |
 //! | `policy` | resource policies: their grammar, and what they permit |
 //! | `layers` | layer versions in the store, and which of them a function has |
 //! | `package` | from a zip to a directory that a box can mount |
@@ -53,6 +54,7 @@ mod resolve;
 pub mod runtime_api;
 mod runtime_updates;
 mod settings;
+mod url;
 mod version;
 mod versions;
 
@@ -64,6 +66,7 @@ pub use error::LambdaError;
 pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
 pub use settings::{RuntimeCheck, host_runtimes};
+pub use url::FunctionUrls;
 
 use operations::{
     create, event_invoke, invoke as run, layer_policies, layers as layer, read, recursion, tags, unsupported,
@@ -122,6 +125,11 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("PutResourcePolicy", operations::resource_policy::put_resource_policy)
         .on("GetResourcePolicy", operations::resource_policy::get_resource_policy)
         .on("DeleteResourcePolicy", operations::resource_policy::delete_resource_policy)
+        .on("CreateFunctionUrlConfig", operations::urls::create_function_url_config)
+        .on("GetFunctionUrlConfig", operations::urls::get_function_url_config)
+        .on("UpdateFunctionUrlConfig", operations::urls::update_function_url_config)
+        .on("DeleteFunctionUrlConfig", operations::urls::delete_function_url_config)
+        .on("ListFunctionUrlConfigs", operations::urls::list_function_url_configs)
         .on("CreateEventSourceMapping", operations::event_sources::create_event_source_mapping)
         .on("GetEventSourceMapping", operations::event_sources::event_source_mapping)
         .on("UpdateEventSourceMapping", operations::event_sources::update_event_source_mapping)

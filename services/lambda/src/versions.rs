@@ -20,6 +20,7 @@ use crate::keys::{self, Space, V1};
 use crate::name::Target;
 use crate::record::{FunctionRecord, LastVersion, Usage};
 use crate::runtime_updates::RuntimeUpdates;
+use crate::url::record::forget_ids;
 use crate::version::{Named, Version};
 
 /// A version that a request asked to be published.
@@ -333,6 +334,7 @@ pub(crate) fn remove_aspects_at(
     name: &str,
     qualifier: &str,
 ) -> Result<(), TxError> {
+    forget_ids(tx, space, name, Some(qualifier))?;
     let all = tx.range(space.aspects(name).range())?;
     for (key, _) in all {
         if keys::qualifier_of(&key).as_deref() == Some(qualifier) {

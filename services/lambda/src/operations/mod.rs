@@ -19,6 +19,7 @@ pub(crate) mod shapes;
 pub(crate) mod tags;
 pub(crate) mod unsupported;
 pub(crate) mod update;
+pub(crate) mod urls;
 pub(crate) mod versions;
 
 use frontdoor::Call;
