@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 
 import boto3
 import pytest
@@ -339,3 +340,30 @@ def test_an_alias_leads_to_the_version_of_the_newest_code(run, tmp_path):
         running.wait_for("app-One updated")
         assert aws.get_alias(FunctionName="app-One", Name="live")["FunctionVersion"] == version
     assert running.call("app-One:live") == ["b", "3"]
+
+
+def test_a_function_gets_a_url(run, tmp_path):
+    url = """      FunctionUrlConfig:
+        AuthType: NONE
+        Cors:
+          AllowOrigins: ["https://a.example"]
+          MaxAge: 60
+"""
+    outputs = "Outputs:\n  Address:\n    Value: !GetAtt OneUrl.FunctionUrl\n"
+    template = HEAD + "Resources:\n" + function("One", "one", url) + outputs
+    folder = application(tmp_path / "app", {"One": "def handler(e, c): return e.get('rawPath', 'no path')\n"}, template)
+    running = run(folder, "--watch")
+    running.wait_for("watching")
+    seen = "\n".join(running.seen)
+    address = re.search(r"Address = (http://([a-z0-9]{32})\.lambda-url\.us-east-1\.localhost:(\d+)/)", seen)
+    assert f"app-One is at {address[1]}" in seen
+    path_form = f"http://127.0.0.1:{address[3]}/_url/{address[2]}/hello"
+    with urllib.request.urlopen(path_form, timeout=30) as answer:
+        assert answer.read() == b'"/hello"'
+    config = running.client().get_function_url_config(FunctionName="app-One")
+    assert config["Cors"] == {"AllowOrigins": ["https://a.example"], "MaxAge": 60}
+    (folder / "template.yaml").write_text(template.replace("MaxAge: 60", "MaxAge: 61"))
+    deadline = time.monotonic() + 60
+    while running.client().get_function_url_config(FunctionName="app-One")["Cors"]["MaxAge"] != 61:
+        assert time.monotonic() < deadline, running.seen
+    assert running.client().get_function_url_config(FunctionName="app-One")["FunctionUrl"] == address[1]

@@ -530,3 +530,93 @@ def test_a_function_without_room_is_a_429(own_server):
     for thread in threads:
         thread.join()
     assert sorted(statuses) == [200, 429, 429]
+
+
+# Streams.
+
+STREAM = """
+const later = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+export const handler = awslambda.streamifyResponse(async (event, stream, context) => {
+  const path = event.rawPath;
+  if (path === '/head') {
+    stream = awslambda.HttpResponseStream.from(stream, {
+      statusCode: 418, headers: { 'content-type': 'text/html', 'x-own': 'yes' }, cookies: ['a=1', 'b=2'] });
+    stream.write('<p>tea');
+    await later(Number(event.queryStringParameters?.wait ?? 0));
+    stream.write('</p>');
+  } else if (path === '/plain') {
+    stream.setContentType('text/plain');
+    for (const word of ['one ', 'two ', 'three']) { stream.write(word); await later(1); }
+  } else if (path === '/json') {
+    stream.write(JSON.stringify({ statusCode: 202, headers: { 'x-a': 'b' }, body: 'inferred' }));
+  } else if (path === '/large') {
+    for (let i = 0; i < 20; i++) if (!stream.write('x'.repeat(1024 * 1024))) await new Promise((r) => stream.once('drain', r));
+  } else if (path === '/empty') {
+  } else if (path === '/fail') {
+    throw new Error('before');
+  } else if (path === '/middle') {
+    stream.setContentType('text/plain');
+    stream.write('begun');
+    await later(200);
+    throw new Error('in the middle');
+  }
+  stream.end();
+});
+"""
+
+
+def test_a_stream_begins_with_its_head(server, aws, make):
+    url = public(aws, make(STREAM, NODE), InvokeMode="RESPONSE_STREAM",
+                 Cors={"AllowOrigins": ["https://a.example"], "ExposeHeaders": ["x-own"]})
+    answer = ask(server, url, "/head", headers={"Origin": "https://a.example"})
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (418, b"<p>tea</p>", "text/html")
+    assert answer.headers["x-own"] == "yes" and answer.headers.get_all("set-cookie") == ["a=1", "b=2"]
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    plain = ask(server, url, "/plain")
+    assert (plain.status, plain.body, plain.headers["content-type"]) == (200, b"one two three", "text/plain")
+    assert ask(server, url, "/empty").body == b""
+    assert len(ask(server, url, "/large").body) == 20 * 1024 * 1024
+
+
+def test_the_first_bytes_leave_before_the_handler_ends(server, aws, make):
+    url = public(aws, make(STREAM, NODE), InvokeMode="RESPONSE_STREAM")
+    ask(server, url, "/plain")
+
+    def read(response):
+        began = time.monotonic()
+        first = response.read1(100)
+        at = time.monotonic() - began
+        return response.status, first, at, response.read(), time.monotonic() - began
+
+    status, first, first_s, rest, whole_s = ask(server, url, "/head?wait=2000", read=read)
+    assert (status, first, rest) == (418, b"<p>tea", b"</p>")
+    assert first_s < 1 and whole_s >= 1.5
+
+
+def test_a_stream_that_fails_is_a_502_or_has_no_end(server, aws, make):
+    url = public(aws, make(STREAM, NODE), InvokeMode="RESPONSE_STREAM")
+    early = ask(server, url, "/fail")
+    assert (early.status, early.body) == (502, b"Internal Server Error")
+    with pytest.raises(http.client.IncompleteRead) as broken:
+        ask(server, url, "/middle")
+    assert broken.value.partial == b"begun"
+    assert ask(server, url, "/plain").status == 200
+
+
+def test_a_buffered_url_waits_for_the_stream(server, aws, make):
+    url = public(aws, make(STREAM, NODE))
+    answer = ask(server, url, "/head")
+    assert (answer.status, answer.body, answer.headers["content-length"]) == (418, b"<p>tea</p>", "10")
+    described = ask(server, url, "/json")
+    assert (described.status, described.body, described.headers["x-a"]) == (202, b"inferred", "b")
+    for path in ("/fail", "/middle", "/plain", "/large"):
+        failed = ask(server, url, path)
+        assert (failed.status, failed.body) == (502, b"Internal Server Error"), path
+
+
+def test_a_whole_answer_of_a_streaming_url_is_its_bytes(server, aws, make):
+    url = public(aws, make(GIVEN), InvokeMode="RESPONSE_STREAM")
+    answer = ask(server, url, method="POST", headers=JSON, body='{"statusCode":201,"body":"x"}')
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == {"statusCode": 201, "body": "x"}
+    assert ask(server, url, method="POST", headers=JSON, body="fail").status == 502

@@ -26,7 +26,7 @@ use crate::sam::deploy::{Deployed, deploy};
 use crate::sam::function::Code;
 use crate::sam::template::Setting;
 use crate::sam::watch::{Changes, explain};
-use crate::sam::{FunctionSpec, SamError, Template, package};
+use crate::sam::{FunctionSpec, SamError, Template, package, url};
 use crate::server::Server;
 use crate::ui;
 
@@ -132,7 +132,8 @@ impl Application {
         call: &Call,
         changed: Option<&BTreeSet<PathBuf>>,
     ) -> Result<Template, String> {
-        let template = self.template().map_err(|error| error.to_string())?;
+        let mut template = self.template().map_err(|error| error.to_string())?;
+        let mut urls = BTreeMap::new();
         for spec in &template.functions {
             if changed.is_some_and(|changed| !concerns(changed, &template.path, spec)) {
                 continue;
@@ -148,6 +149,14 @@ impl Application {
                 Deployed::Unchanged => "unchanged",
             };
             ui::progress(&format!("{} {verb} in {} ms", spec.name, started.elapsed().as_millis()));
+            let url = url::deploy(&anew(call), spec).await;
+            if let Some(url) = url.map_err(|error| format!("{}: {error}", spec.logical_id))? {
+                ui::line(&format!("{} is at {url}", spec.name));
+                urls.insert(spec.logical_id.clone(), url);
+            }
+        }
+        for (_, value) in &mut template.outputs {
+            *value = url::filled(value, &urls);
         }
         Ok(template)
     }

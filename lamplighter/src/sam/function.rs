@@ -11,6 +11,7 @@ use super::SamError;
 use super::alias::AutoPublish;
 use super::intrinsics::Scope;
 use super::node::{Node, Value};
+use super::url::{self, UrlSpec};
 
 /// A function as its template describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ pub(crate) struct FunctionSpec {
     pub(crate) architectures: Option<Vec<String>>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) publish: AutoPublish,
+    /// `FunctionUrlConfig`.
+    pub(crate) url: Option<UrlSpec>,
 }
 
 /// Where a function's code is.
@@ -119,6 +122,7 @@ pub(crate) fn read(
         architectures: None,
         tags: BTreeMap::new(),
         publish: AutoPublish::default(),
+        url: None,
     };
     for (key, node) in merged(globals, &properties) {
         match key.as_str() {
@@ -152,6 +156,7 @@ impl FunctionSpec {
             }
             "PackageType" if node.text(key)? == "Zip" => {}
             "Tracing" if node.text(key)? == "PassThrough" => {}
+            "FunctionUrlConfig" => self.url = Some(url::read(node)?),
             "AutoPublishAlias" => self.publish.alias = text()?,
             "AutoPublishAliasAllProperties" => self.publish.all_properties = truth(node, key)?,
             "VersionDescription" => self.publish.description = text()?,

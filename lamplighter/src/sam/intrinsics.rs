@@ -4,12 +4,13 @@
 //! and imports are refused by name.
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{AccountId, Arn, Region};
 
 use super::SamError;
 use super::node::{Node, Value};
+use super::url::placeholder;
 
 /// What names in the template stand for.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Scope {
     pub(crate) parameters: BTreeMap<String, String>,
     /// Logical id to physical name of the template's functions.
     pub(crate) functions: BTreeMap<String, String>,
+    /// Logical ids of the functions whose URL may be named: none while the functions themselves are read.
+    pub(crate) with_url: BTreeSet<String>,
 }
 
 impl Scope {
@@ -111,10 +114,18 @@ impl Scope {
                 .collect::<Result<_, _>>()?,
         };
         match parts.as_slice() {
+            [url, "FunctionUrl"]
+                if url.strip_suffix("Url").is_some_and(|name| self.with_url.contains(name)) =>
+            {
+                Ok(placeholder(url.strip_suffix("Url").unwrap_or_default()))
+            }
             [function, "Arn"] if self.functions.contains_key(*function) => Ok(self.function_arn(function)),
             _ => Err(SamError::at(
                 argument.line,
-                format!("Fn::GetAtt of '{}' is not supported yet (a function's Arn is)", parts.join(".")),
+                format!(
+                    "Fn::GetAtt of '{}' is not supported yet (a function's Arn is; in outputs the FunctionUrl of its URL, too)",
+                    parts.join(".")
+                ),
             )),
         }
     }
@@ -188,6 +199,7 @@ mod tests {
             stack: "demo".to_owned(),
             parameters: BTreeMap::from([("Stage".to_owned(), "dev".to_owned())]),
             functions: BTreeMap::from([("Hello".to_owned(), "demo-Hello".to_owned())]),
+            with_url: BTreeSet::new(),
         }
     }
 

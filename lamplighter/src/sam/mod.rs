@@ -14,6 +14,7 @@ pub(crate) mod intrinsics;
 pub(crate) mod node;
 pub(crate) mod package;
 pub(crate) mod template;
+pub(crate) mod url;
 pub(crate) mod watch;
 
 pub(crate) use function::FunctionSpec;

@@ -4,7 +4,7 @@
 //! `AWS::Serverless::Function`, `Outputs`, `Description`, `Metadata`. All else is refused with its name and line.
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy.html>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use base::{AccountId, Region};
@@ -86,6 +86,8 @@ fn parse(text: &str, folder: &Path, setting: &Setting) -> Result<Parsed, SamErro
         .iter()
         .map(|(logical_id, resource)| function::read(logical_id, resource, &globals, &scope, folder))
         .collect::<Result<Vec<_>, _>>()?;
+    let with_url = functions.iter().filter(|spec| spec.url.is_some()).map(|spec| spec.logical_id.clone());
+    let scope = Scope { with_url: with_url.collect(), ..scope };
     Ok((functions, outputs(section("Outputs"), &scope)?))
 }
 
@@ -130,6 +132,7 @@ fn scope(
         stack: stack_name(folder),
         parameters: parameter_values(parameters, &setting.parameters)?,
         functions: BTreeMap::new(),
+        with_url: BTreeSet::new(),
     };
     let mut names = BTreeMap::new();
     for (logical_id, resource) in resources {

@@ -44,8 +44,11 @@ pub(super) async fn streamed(streaming: Streaming) -> Result<Response<Body>, Fai
     let Streaming { content_type, mut chunks, mut done } = streaming;
     if !with_head {
         // The first byte decides between an answer and an error.
-        let first = first_of(&mut chunks, &mut done).await?;
-        let mut response = Response::new(rest(first, chunks, done));
+        let body = match chunks.recv().await {
+            Some(first) => rest(first, chunks, done),
+            None => ended(&mut done).await.map(|()| Body::empty())?,
+        };
+        let mut response = Response::new(body);
         let kind = content_type.as_deref().unwrap_or("application/json");
         let kind =
             HeaderValue::try_from(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
@@ -104,17 +107,6 @@ fn head_of(bytes: &[u8]) -> Result<Response<Body>, Failure> {
     let head: Head = serde_json::from_slice(bytes)
         .map_err(|error| Failure(format!("the stream's head is not JSON: {error}")))?;
     Ok(head.response("application/octet-stream")?)
-}
-
-/// The first chunk; none at all when the function answered nothing.
-async fn first_of(
-    chunks: &mut Receiver<Bytes>,
-    done: &mut oneshot::Receiver<Outcome>,
-) -> Result<Bytes, Failure> {
-    match chunks.recv().await {
-        Some(chunk) => Ok(chunk),
-        None => ended(done).await.map(|()| Bytes::new()),
-    }
 }
 
 /// Waits for the end of an answer whose chunks are all read.
@@ -234,6 +226,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_an_error_before_the_first_byte_and_a_broken_answer_after() {
+        let nothing = streamed(streaming(Some("text/plain"), &[], None)).await.unwrap();
+        assert_eq!(text(nothing).await.unwrap(), "");
         assert!(streamed(streaming(None, &[], Some("Unhandled"))).await.is_err());
         assert!(streamed(streaming(Some(WITH_HEAD), &["{}"], None)).await.is_err());
         assert!(buffered(streaming(Some("text/plain"), &["a"], Some("Unhandled"))).await.is_err());
