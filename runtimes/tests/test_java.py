@@ -90,8 +90,12 @@ TABLE = [
     ("example.App::box", {"content": {"name": "n", "price": 1, "count": 2}},
      {"content": {"name": "n", "price": 1.0, "count": 2}}),
     ("example.App::move", {"x": 1, "label": "p", "z": 0}, {"x": 2, "y": None, "label": "p"}),
-    ("example.App::event", {"Records": [{"awsRegion": "r", "eventSourceARN": "arn", "isBase64Encoded": True}]},
-     {"records": [{"awsRegion": "r", "eventSourceArn": "arn", "isBase64Encoded": True}]}),
+    ("example.App::event", {"Records": [{"awsRegion": "r", "eventSourceARN": "arn", "detail-type": "d",
+                                         "isBase64Encoded": True, "Arrival": 1545084650.987}]},
+     {"records": [{"awsRegion": "r", "eventSourceArn": "arn", "detailType": "d", "isBase64Encoded": True,
+                   "arrival": 1545084650987}]}),
+    ("example.App::order", {"ID": "other", "id": "o1", "items": []},
+     {**dict.fromkeys(ORDER), "id": "o1", "items": [], "total": 0, "paid": False}),
     ("example.App::moment", {"at": "2026-01-01T00:00:00Z"}, {"at": "2026-01-01T00:00:01Z", "name": "unset"}),
     ("example.App::bytes", "AAE=", "AQE="),
     ("example.App::nothing", 1, None),
@@ -266,6 +270,23 @@ def test_any_server(task, quirk):
     outcome = run(task, "example.App::echo", events, quirk=quirk)
     assert [answer.json() for answer in outcome.answers] == events
     assert outcome.connections == (len(events) + 1 if quirk == "close" else 1)
+
+
+def test_a_function_may_serialize_itself(task, tmp_path):
+    shutil.copytree(task, tmp_path / "task")
+    services = tmp_path / "task/META-INF/services"
+    services.mkdir(parents=True)
+    name = services / "com.amazonaws.services.lambda.runtime.CustomPojoSerializer"
+    name.write_text("example.OwnSerializer\n")
+    outcome = run(str(tmp_path / "task"), "example.App::upper", [{"a": 1}])
+    assert outcome.answers[0].body == b'<{"A": 1}>'
+    name.write_text("example.OwnSerializer\nexample.App\n")
+    outcome = run(str(tmp_path / "task"), "example.App::upper", [1])
+    assert outcome.answers[0].json() == {
+        "errorMessage": "Too many serializers provided inside the META-INF/services folder, only one is allowed"}
+    name.write_text("example.App\n")
+    outcome = run(str(tmp_path / "task"), "example.App::upper", [])
+    assert outcome.status == 1 and outcome.answers[0].json()["errorType"] == "java.util.ServiceConfigurationError"
 
 
 def test_jars_in_lib(tmp_path):

@@ -36,6 +36,8 @@ final class HandlerLoader {
                 throw fault;
             }
             return new Broken(fault);
+        } catch (Throwable e) {
+            throw Fault.fatal("Error loading handler " + name + (e.getMessage() == null ? "" : ": " + e.getMessage()), e);
         }
     }
 

@@ -8,6 +8,7 @@ import java.lang.reflect.Modifier;
 import java.lang.reflect.Type;
 import java.lang.reflect.TypeVariable;
 import java.util.ArrayList;
+import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -17,16 +18,21 @@ import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * The properties of a class, as beans have them: getters and setters, public fields, and private fields that have a
- * getter; the components of a record. Names that differ only in the case of letters are taken for the same when there is
- * no exact one: so are the classes of AWS's events made, whose members begin with capitals.
+ * getter; the components of a record. Names are exact, but for the classes of AWS's events: of them, members may begin
+ * with capitals ("Records") and be of several words ("detail-type"), and numbers that are times count seconds.
  */
 final class Properties {
     private static final Map<Class<?>, Properties> KNOWN = new ConcurrentHashMap<>();
 
+    /** The package of {@code aws-lambda-java-events}. */
+    private static final String EVENTS = "com.amazonaws.services.lambda.runtime.events.";
+
     private final Class<?> type;
     /** In the order in which they are written. */
     private final Map<String, Property> byName = new LinkedHashMap<>();
+    /** Of AWS's events only. */
     private final Map<String, Property> byAnyCase = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
+    private final boolean isEvent;
     /** Of a record: what its constructor takes, in order. Null of any other class. */
     private Constructor<?> canonical;
     private List<Property> components;
@@ -71,7 +77,10 @@ final class Properties {
                 methods();
             }
         }
-        byAnyCase.putAll(byName);
+        isEvent = type.getName().startsWith(EVENTS);
+        if (isEvent) {
+            byAnyCase.putAll(byName);
+        }
     }
 
     private Property property(String name) {
@@ -222,10 +231,13 @@ final class Properties {
 
     private Property find(String name) {
         Property exact = byName.get(name);
-        return exact != null ? exact : byAnyCase.get(name);
+        return exact != null || !isEvent ? exact : byAnyCase.get(name.replace("-", ""));
     }
 
     private Object bound(Object value, Property property, Map<TypeVariable<?>, Type> variables) {
+        if (isEvent && property.type() == Date.class && value instanceof Json.Digits) {
+            return new Date(Math.round(((Json.Digits) value).natural().doubleValue() * 1000));
+        }
         try {
             return Binder.bind(value, Types.resolve(property.type(), variables));
         } catch (Json.Malformed e) {

@@ -4,6 +4,7 @@ import com.amazonaws.services.lambda.runtime.ClientContext;
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.LambdaLogger;
 import com.amazonaws.services.lambda.runtime.LambdaRuntime;
+import com.amazonaws.services.lambda.runtime.events.OrdersEvent;
 import com.amazonaws.services.lambda.runtime.logging.LogLevel;
 import java.io.IOException;
 import java.io.InputStream;
@@ -96,7 +97,7 @@ public class App {
         return new Point(point.x() + 1, point.y(), point.label());
     }
 
-    public Event event(Event event) {
+    public OrdersEvent event(OrdersEvent event) {
         return event;
     }
 
@@ -344,50 +345,6 @@ public class App {
 
         public void setContent(T content) {
             this.content = content;
-        }
-    }
-
-    /** As the classes of AWS's events are: members begin with capitals, and there is no empty constructor. */
-    public static class Event {
-        private final List<Body> records;
-
-        public Event(List<Body> records) {
-            this.records = records;
-        }
-
-        public List<Body> getRecords() {
-            return records;
-        }
-    }
-
-    /** A part of it. */
-    public static class Body {
-        private String awsRegion;
-        private String eventSourceArn;
-        private Boolean isBase64Encoded;
-
-        public String getAwsRegion() {
-            return awsRegion;
-        }
-
-        public void setAwsRegion(String awsRegion) {
-            this.awsRegion = awsRegion;
-        }
-
-        public String getEventSourceArn() {
-            return eventSourceArn;
-        }
-
-        public void setEventSourceArn(String eventSourceArn) {
-            this.eventSourceArn = eventSourceArn;
-        }
-
-        public Boolean getIsBase64Encoded() {
-            return isBase64Encoded;
-        }
-
-        public void setIsBase64Encoded(Boolean isBase64Encoded) {
-            this.isBase64Encoded = isBase64Encoded;
         }
     }
 
