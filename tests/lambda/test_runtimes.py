@@ -173,6 +173,19 @@ end
         }
         assert invoke(client, ruby(files, handler="shop.Shop::Door.open"))[0] == ["a", "b"]
 
+    def test_gems_and_files_in_layers(self, client, ruby, unique):
+        gem = "ruby/gems/3.3.0"
+        layer = client.publish_layer_version(LayerName=unique("layer"), Content={"ZipFile": zipped({
+            f"{gem}/gems/wares-1.0.0/lib/wares.rb": "module Wares\n  def self.list = %w[a b]\nend\n",
+            f"{gem}/specifications/wares-1.0.0.gemspec":
+                "Gem::Specification.new do |s|\n  s.name = 'wares'\n  s.version = '1.0.0'\n  s.summary = 'x'\n"
+                "  s.authors = ['x']\n  s.require_paths = ['lib']\nend\n",
+            "ruby/lib/shared.rb": "SHARED = 'c'\n",
+        })})
+        name = ruby("require 'wares'\nrequire 'shared'\ndef handler(event:, context:)\n  [*Wares.list, SHARED]\nend\n",
+                    Layers=[layer["LayerVersionArn"]])
+        assert invoke(client, name)[0] == ["a", "b", "c"]
+
     def test_a_runtime_that_is_missing_names_the_remedy(self, aws, unique):
         if RUBY == "3.4":
             pytest.skip("this host has it")
@@ -208,6 +221,12 @@ class TestJava:
         in_lib = zipped({"lib/handlers.jar": JAR.read_bytes(), "note.txt": "a note"})
         assert invoke(client, java("example.Hello", package=in_lib), {"name": "lib"})[0] == "Hello lib"
         assert invoke(client, java("example.App::resource", package=in_lib), "/note.txt")[0] == "a note"
+
+    def test_jars_in_layers(self, client, java, unique):
+        content = {"ZipFile": zipped({"java/lib/handlers.jar": JAR.read_bytes()})}
+        layer = client.publish_layer_version(LayerName=unique("layer"), Content=content)
+        name = java("example.Hello", package=zipped({"note.txt": "no class"}), Layers=[layer["LayerVersionArn"]])
+        assert invoke(client, name, {"name": "layer"})[0] == "Hello layer"
 
     def test_the_smallest_function(self, client, java):
         name = java("example.Hello", MemorySize=128)

@@ -1,4 +1,5 @@
 """Powertools for AWS Lambda inside functions, in Python and TypeScript: logger, metrics, tracer, batch, idempotency.
+They come to a function as a layer.
 
 Their store for idempotency is DynamoDB, which is not there yet: these tests use a persistence layer of their own, as
 the documentation of Powertools describes it.
@@ -13,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from conftest import PYTHON, ROLE
+from conftest import PYTHON, ROLE, zipped
 
 HERE = Path(__file__).parent
 # boto3 is imported by Powertools; of botocore's tables it needs those of all services, and one service.
 PYTHON_PACKAGES = ["aws_lambda_powertools", "aws_xray_sdk", "boto3", "botocore", "s3transfer", "dateutil", "urllib3",
                    "jmespath", "wrapt", "typing_extensions", "six"]
-BOTOCORE_TABLES = ("botocore/data/dynamodb/", "botocore/data/endpoints", "botocore/data/partitions",
-                   "botocore/data/sdk-default", "botocore/data/_retry")
+BOTOCORE_TABLES = tuple(f"python/botocore/data/{name}" for name in
+                        ("dynamodb/", "endpoints", "partitions", "sdk-default", "_retry"))
 NODE_PACKAGES = [f"@aws-lambda-powertools/{part}" for part in ("batch", "idempotency", "logger", "metrics", "tracer")]
 
 
@@ -33,27 +34,25 @@ def add_folder(archive, folder, name, wanted=lambda name: True):
                 archive.write(path, inside)
 
 
-def python_package():
+def python_layer():
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.write(HERE / "app.py", "app.py")
         for package in PYTHON_PACKAGES:
             origin = Path(importlib.util.find_spec(package).origin)
             if origin.name != "__init__.py":
-                archive.write(origin, origin.name)
+                archive.write(origin, f"python/{origin.name}")
                 continue
-            add_folder(archive, origin.parent, package,
+            add_folder(archive, origin.parent, f"python/{package}",
                        lambda name: "botocore/data/" not in name or name.startswith(BOTOCORE_TABLES))
     return buffer.getvalue()
 
 
-def node_package():
+def node_layer():
     """The packages and all they depend on, found as Node.js would."""
     modules = Path(os.environ["NODE_PATH"])
     buffer = io.BytesIO()
     seen, waiting = set(), [modules / name for name in NODE_PACKAGES]
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.write(HERE / "app.cjs", "app.cjs")
         while waiting:
             folder = waiting.pop()
             if folder in seen:
@@ -66,7 +65,7 @@ def node_package():
                 for file in files:
                     path = Path(directory, file)
                     if not file.endswith((".d.ts", ".map")):
-                        archive.write(path, f"node_modules/{path.relative_to(modules)}")
+                        archive.write(path, f"nodejs/node_modules/{path.relative_to(modules)}")
             manifest = json.loads((folder / "package.json").read_text())
             for name in manifest.get("dependencies", {}):
                 places = [folder / "node_modules" / name] + [
@@ -81,9 +80,12 @@ def shop(request, server):
     client = server.client("lambda")
     name = f"powertools-{request.param}"
     is_python = request.param == "python"
+    layer = client.publish_layer_version(
+        LayerName=name, Content={"ZipFile": python_layer() if is_python else node_layer()})
+    source = HERE / ("app.py" if is_python else "app.cjs")
     client.create_function(
         FunctionName=name, Runtime=PYTHON if is_python else "nodejs22.x", Role=ROLE, Handler="app.handler", Timeout=30,
-        MemorySize=512, Code={"ZipFile": python_package() if is_python else node_package()})
+        MemorySize=512, Layers=[layer["LayerVersionArn"]], Code={"ZipFile": zipped({source.name: source.read_text()})})
 
     def invoke(**event):
         event = {"requestContext": {"requestId": "correlation-1"}, **event}
