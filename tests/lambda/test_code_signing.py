@@ -104,11 +104,16 @@ def test_enforce_refuses_what_nobody_signed(aws, config, make, unique):
     assert aws.invoke(FunctionName=name)["Payload"].read() == b'"hi"'
     before = aws.get_function_configuration(FunctionName=name)["RevisionId"]
     assert refusal(aws.update_function_code, FunctionName=name, ZipFile=ZIP)[0] == "CodeVerificationFailedException"
+    # A layer is code, too.
+    layer = aws.publish_layer_version(LayerName=unique("layer"), Content={"ZipFile": zipped({"python/more.py": "x = 1"})})
+    layers = {"FunctionName": name, "Layers": [layer["LayerVersionArn"]]}
+    assert refusal(aws.update_function_configuration, **layers)[0] == "CodeVerificationFailedException"
     assert aws.get_function_configuration(FunctionName=name)["RevisionId"] == before
     aws.update_code_signing_config(
         CodeSigningConfigArn=arn, CodeSigningPolicies={"UntrustedArtifactOnDeployment": "Warn"}
     )
     aws.update_function_code(FunctionName=name, ZipFile=ZIP)
+    aws.update_function_configuration(**layers)
 
 
 def test_warn_takes_it(aws, config, make):

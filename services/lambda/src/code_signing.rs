@@ -210,7 +210,16 @@ impl Functions {
         .await
     }
 
-    /// Refuses a package that nobody signed for a function with this configuration.
+    /// Refuses a package or a layer that nobody signed for a function whose configuration enforces signatures.
+    ///
+    /// # Errors
+    /// `CodeVerificationFailedException`.
+    pub(crate) fn check_unsigned_for(&self, target: &Target) -> Result<(), LambdaError> {
+        let signing = self.aspect::<Signing>(target, "")?;
+        self.check_unsigned(target, signing.as_ref().map(|signing| signing.config.as_str()))
+    }
+
+    /// The same for a function that is to have this configuration.
     ///
     /// # Errors
     /// `CodeVerificationFailedException`; `CodeSigningConfigNotFoundException`.

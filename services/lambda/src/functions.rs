@@ -20,7 +20,7 @@ use crate::name::Target;
 use crate::package::Digest;
 use crate::record::{CodeRecord, FunctionRecord, Settings, Usage};
 use crate::url::record::forget_ids;
-use crate::versions::{Published, publish_in, remove_all_in};
+use crate::versions::{Published, publish_in, remove_some_in};
 
 /// The tags of a function.
 pub(crate) type Tags = BTreeMap<String, String>;
@@ -57,6 +57,8 @@ pub(crate) struct Written {
 pub(crate) struct Deleted {
     pub(crate) latest: FunctionRecord,
     pub(crate) versions: Vec<(u64, FunctionRecord)>,
+    /// There are more versions: the function is still there.
+    more: bool,
 }
 
 /// One page of a listing.
@@ -220,17 +222,33 @@ impl Functions {
     /// # Errors
     /// `ResourceNotFoundException`.
     pub(crate) async fn delete(&self, target: &Target) -> Result<Deleted, LambdaError> {
+        let mut gone = Vec::new();
+        // So many versions that one transaction cannot remove them go in several, before the function itself.
+        loop {
+            let mut deleted = self.delete_step(target).await?;
+            gone.append(&mut deleted.versions);
+            if !deleted.more {
+                return Ok(Deleted { versions: gone, ..deleted });
+            }
+        }
+    }
+
+    async fn delete_step(&self, target: &Target) -> Result<Deleted, LambdaError> {
         let (space, target) = (space_of(target), target.clone());
         self.run(move |tx| {
             let key = space.function(&target.name);
             let Some(row) = tx.get(&key)? else { return Ok(Err(target.not_found())) };
             let record: FunctionRecord = value::decode(V1, &row)?;
             let mut usage = read_usage(tx, &space)?;
-            usage.functions = usage.functions.saturating_sub(1);
-            let versions = remove_all_in(tx, &space, &target.name)?;
-            let all = versions.iter().map(|(_, version)| version).chain([&record]);
-            let bytes: u64 = all.map(|version| version.code.size_bytes).sum();
+            let (versions, more) = remove_some_in(tx, &space, &target.name)?;
+            let bytes: u64 = versions.iter().map(|(_, version)| version.code.size_bytes).sum();
             usage.code_bytes = usage.code_bytes.saturating_sub(bytes);
+            if more {
+                tx.put(space.usage().build(), value::encode(V1, &usage))?;
+                return Ok(Ok(Deleted { latest: record, versions, more }));
+            }
+            usage.functions = usage.functions.saturating_sub(1);
+            usage.code_bytes = usage.code_bytes.saturating_sub(record.code.size_bytes);
             // A function of the same name that is created later must not reuse a generation of this one.
             usage.last_generation += 1;
             tx.delete(&key)?;
@@ -244,7 +262,7 @@ impl Functions {
             let aliases = space.aliases(&target.name).range();
             tx.clear_range(&aliases.from, &aliases.to)?;
             tx.put(space.usage().build(), value::encode(V1, &usage))?;
-            Ok(Ok(Deleted { latest: record, versions }))
+            Ok(Ok(Deleted { latest: record, versions, more: false }))
         })
         .await
     }

@@ -23,6 +23,10 @@ use crate::runtime_updates::RuntimeUpdates;
 use crate::url::record::forget_ids;
 use crate::version::{Named, Version};
 
+/// How many versions one transaction removes. Each has a row for itself and up to seven for its packages, and all of
+/// them must fit the size of a transaction.
+const REMOVED_AT_ONCE: usize = 500;
+
 /// A version that a request asked to be published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Published {
@@ -292,14 +296,15 @@ pub(crate) fn publish_in(
     Ok(Published { number: last.number, record, is_new: true })
 }
 
-/// Removes all versions of a function that goes, and gives them. The last number stays.
-pub(crate) fn remove_all_in(
+/// Removes versions of a function that goes, as many as one transaction may; gives them, and whether there are more. The
+/// last number stays.
+pub(crate) fn remove_some_in(
     tx: &mut dyn Tx,
     space: &Space,
     name: &str,
-) -> Result<Vec<(u64, FunctionRecord)>, TxError> {
+) -> Result<(Vec<(u64, FunctionRecord)>, bool), TxError> {
     let mut gone = Vec::new();
-    for (key, row) in tx.range(space.versions(name).range())? {
+    for (key, row) in tx.range(space.versions(name).range().limit(REMOVED_AT_ONCE))? {
         let Some(number) = keys::version_number_of(&key) else { continue };
         let record: FunctionRecord = value::decode(V1, &row)?;
         remove_in(tx, space, name, number, &record)?;
@@ -310,7 +315,8 @@ pub(crate) fn remove_all_in(
         let last = LastVersion { content: None, ..last };
         tx.put(space.last_version(name).build(), value::encode(V1, &last))?;
     }
-    Ok(gone)
+    let more = gone.len() == REMOVED_AT_ONCE;
+    Ok((gone, more))
 }
 
 fn remove_in(

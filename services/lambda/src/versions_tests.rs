@@ -103,6 +103,27 @@ async fn numbers_are_never_given_twice() {
 }
 
 #[tokio::test]
+async fn a_function_goes_with_any_number_of_versions() {
+    let functions = functions();
+    create(&functions, "hello").await;
+    new_code(&functions, "empty", 0).await;
+    let count = REMOVED_AT_ONCE as u64 * 2 + 1;
+    for number in 1..=count {
+        let change = move |record: &mut FunctionRecord| {
+            record.settings.timeout_s = u32::try_from(number).unwrap();
+            Ok(())
+        };
+        functions.change_and_publish(&target("hello"), None, true, change).await.unwrap();
+    }
+    let gone = functions.delete(&target("hello")).await.unwrap();
+    assert_eq!(gone.versions.len() as u64, count);
+    let usage = functions.usage(&space_of(&target("hello"))).unwrap();
+    assert_eq!((usage.functions, usage.code_bytes), (0, 0));
+    assert!(functions.used_packages().unwrap().is_empty());
+    assert!(matches!(functions.delete(&target("hello")).await, Err(LambdaError::NotFound(_))));
+}
+
+#[tokio::test]
 async fn conditions_hold_or_nothing_happens() {
     let functions = functions();
     create(&functions, "hello").await;

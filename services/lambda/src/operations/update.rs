@@ -24,7 +24,6 @@ use super::shapes::{
 use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
 use super::{target, versions};
 use crate::Lambda;
-use crate::code_signing::Signing;
 use crate::error::LambdaError;
 use crate::function::FunctionConfig;
 use crate::functions::check_revision;
@@ -62,8 +61,7 @@ pub(crate) async fn update_function_code(
     check_latest(&lambda, &target)?;
     let stored = lambda.functions.get(&target)?;
     check_revision(&stored, request.revision_id.as_deref())?;
-    let signing = lambda.functions.aspect::<Signing>(&target, "")?;
-    lambda.functions.check_unsigned(&target, signing.as_ref().map(|signing| signing.config.as_str()))?;
+    lambda.functions.check_unsigned_for(&target)?;
     let architecture = architecture(OPERATION, request.architectures.as_deref())?;
     let zip = Source {
         operation: OPERATION,
@@ -164,6 +162,9 @@ pub(crate) async fn update_function_configuration(
     }
     if let Some(layers) = &changes.layers {
         let packages: Vec<_> = layers.iter().map(|layer| layer.content.digest).collect();
+        if !packages.is_empty() {
+            lambda.functions.check_unsigned_for(&target)?;
+        }
         lambda.packages.ensure_stack(&packages).await?;
     }
     let change = move |record: &mut FunctionRecord| changes.apply(&mut record.settings);

@@ -14,7 +14,7 @@ const MAX_TMP_MIB: u32 = 512;
 /// Checks that a function with these settings may have what it asks for.
 ///
 /// # Errors
-/// A runtime or a `/tmp` that SnapStart does not go with.
+/// A runtime, a file system or a `/tmp` that SnapStart does not go with.
 pub(super) fn check(settings: &Settings) -> Result<(), LambdaError> {
     if !settings.snap_start {
         return Ok(());
@@ -26,6 +26,9 @@ pub(super) fn check(settings: &Settings) -> Result<(), LambdaError> {
     };
     if !is_supported(&settings.runtime) {
         return refuse(&settings.runtime);
+    }
+    if !settings.file_systems.is_empty() {
+        return refuse("FileSystemConfigs");
     }
     if settings.tmp_mib > MAX_TMP_MIB {
         return refuse(&format!("EphemeralStorage larger than {MAX_TMP_MIB} MB"));
