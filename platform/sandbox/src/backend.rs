@@ -67,8 +67,8 @@ pub(crate) trait BoxControl: Send + Sync {
     fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()>;
     /// Starts the command, which waited. Takes as long as an exec.
     fn start_command(&self) -> Result<(), NotStarted>;
-    /// SIGTERM to the command.
-    fn terminate_command(&self) -> io::Result<()>;
+    /// SIGTERM to the command, or SIGKILL.
+    fn signal_command(&self, kill: bool) -> io::Result<()>;
     /// A TCP socket of the box's network, not connected.
     fn socket(&self) -> io::Result<TcpStream>;
 }

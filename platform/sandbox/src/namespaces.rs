@@ -92,8 +92,8 @@ impl BoxControl for NamespaceBox {
         }
     }
 
-    fn terminate_command(&self) -> io::Result<()> {
-        self.ask(&ServerAsks::TerminateCommand)
+    fn signal_command(&self, kill: bool) -> io::Result<()> {
+        self.ask(&ServerAsks::SignalCommand { kill })
     }
 
     fn socket(&self) -> io::Result<TcpStream> {

@@ -135,8 +135,8 @@ pub(crate) enum ServerAsks {
     ResetPeak,
     /// Start the command, which waited for the companions.
     StartCommand,
-    /// SIGTERM to the command.
-    TerminateCommand,
+    /// SIGTERM to the command, or SIGKILL.
+    SignalCommand { kill: bool },
     /// A TCP socket of the box's network, not connected.
     Socket,
 }

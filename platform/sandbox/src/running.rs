@@ -105,7 +105,15 @@ impl RunningBox {
     /// # Errors
     /// As for [`freeze`](Self::freeze).
     pub fn terminate_command(&self) -> Result<(), SandboxError> {
-        self.control("terminate the command", |control| control.terminate_command())
+        self.control("terminate the command", |control| control.signal_command(false))
+    }
+
+    /// Ends the command, and leaves companions alive: SIGKILL. One that has ended already is no error.
+    ///
+    /// # Errors
+    /// As for [`freeze`](Self::freeze).
+    pub fn kill_command(&self) -> Result<(), SandboxError> {
+        self.control("kill the command", |control| control.signal_command(true))
     }
 
     /// A TCP socket that lives in the box's network, not connected, non-blocking: what it connects to is inside the

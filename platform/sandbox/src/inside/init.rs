@@ -146,9 +146,10 @@ impl Init {
                     InitSays::NotStarted { step, errno }
                 }
             },
-            ServerAsks::TerminateCommand => {
+            ServerAsks::SignalCommand { kill } => {
+                let signal = if kill { Signal::KILL } else { Signal::TERM };
                 let done = match self.main {
-                    Main::Running(main) => kill_process(main, Signal::TERM),
+                    Main::Running(main) => kill_process(main, signal),
                     _ => Ok(()),
                 };
                 InitSays::Done { errno: done.err().map_or(0, |errno| errno.raw_os_error()) }

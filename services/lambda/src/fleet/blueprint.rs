@@ -11,11 +11,13 @@ use sandbox::{BoxSpec, ReadOnlyMount, SandboxError};
 
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
+use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
 use crate::function::FunctionConfig;
 use crate::invoke::InvokeError;
+use crate::runtime_api::extensions::Fault;
 
 /// The kernel's number for a file that is no program.
-const ENOEXEC: i32 = 8;
+pub(super) const ENOEXEC: i32 = 8;
 /// The Runtime API's port inside every box.
 pub(crate) const RUNTIME_API_PORT: u16 = 9001;
 /// AWS's limits per environment.
@@ -48,6 +50,8 @@ pub(crate) struct Workshop {
 pub(crate) enum NoBox {
     /// The function's own fault: its `bootstrap` is missing or cannot be run. AWS's words.
     Entrypoint(String),
+    /// The fault of an extension: it cannot be run.
+    Extension(Fault),
     /// Ours, or the host's.
     Invoke(InvokeError),
 }
@@ -76,19 +80,21 @@ impl Workshop {
         let runtime = function.runtime.as_deref().unwrap_or_default();
         let interpreter = runtimes::find(runtime, &self.runtime_map)
             .map_err(|missing| NoBox::Invoke(InvokeError::RuntimeMissing(missing.message)))?;
+        let extensions = function.opt_dir.as_deref().map_or(Ok(Vec::new()), opt_extensions::list);
+        let extensions = extensions.map_err(NoBox::Extension)?;
         if interpreter.language == Language::Provided {
             let places = [(&function.code.unpacked_dir, "/var/task")]
                 .into_iter()
                 .chain(function.opt_dir.iter().map(|layers| (layers, "/opt")));
             let bootstrap = find_bootstrap(places).map_err(NoBox::Entrypoint)?;
             let interpreter = Interpreter { command: vec![bootstrap], ..interpreter };
-            return Ok(Prepared { interpreter, client_dir: None });
+            return Ok(Prepared { interpreter, client_dir: None, extensions });
         }
         // One at a time: two first functions shall not compile the same client twice.
         let _one = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
         let client_dir = runtimes::install(&interpreter, &self.runtimes_dir)
             .map_err(|error| NoBox::Invoke(InvokeError::Internal(error.to_string())))?;
-        Ok(Prepared { interpreter, client_dir })
+        Ok(Prepared { interpreter, client_dir, extensions })
     }
 }
 
@@ -96,11 +102,17 @@ impl Workshop {
 pub(crate) struct Prepared {
     interpreter: Interpreter,
     client_dir: Option<PathBuf>,
+    extensions: Vec<Arc<str>>,
 }
 
 impl Prepared {
     pub(crate) fn language(&self) -> Language {
         self.interpreter.language
+    }
+
+    /// The names of its external extensions.
+    pub(crate) fn extensions(&self) -> &[Arc<str>] {
+        &self.extensions
     }
 
     /// The specification of one box.
@@ -120,7 +132,13 @@ impl Prepared {
             log_stream,
             gateway_port,
         };
-        let env = environ::variables(function, &around);
+        let env = environ::variables(function, &around).into_iter();
+        let env: Vec<(OsString, OsString)> = env.map(|(name, value)| (name.into(), value.into())).collect();
+        let mut companion_env = Vec::new();
+        if !self.extensions.is_empty() {
+            let theirs = env.iter().filter(|(name, _)| !NOT_FOR_EXTENSIONS.iter().any(|not| name == not));
+            companion_env.extend(theirs.cloned());
+        }
         let mount = |host: &Path, inside: &str| ReadOnlyMount {
             host: host.to_owned(),
             inside: PathBuf::from(inside),
@@ -141,11 +159,11 @@ impl Prepared {
             max_files: MAX_FILES,
             mounts,
             command: self.command(function),
-            env: env.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            env,
             cwd: PathBuf::from("/var/task"),
             listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
-            companions: Vec::new(),
-            companion_env: Vec::new(),
+            companions: self.extensions.iter().map(|name| vec![format!("{PLACE}/{name}").into()]).collect(),
+            companion_env,
         }
     }
 }
@@ -186,24 +204,26 @@ pub(crate) fn cpu_millis(memory_mib: u32) -> u32 {
     u32::try_from(millis).unwrap_or(u32::MAX).max(MIN_CPU_MILLIS)
 }
 
-impl Prepared {
-    /// What a failed launch means: the package's `bootstrap` that the kernel cannot run is the function's fault.
-    pub(crate) fn launch_failed(&self, error: &SandboxError) -> NoBox {
-        match error {
-            SandboxError::Launch { step, source, .. }
-                if self.interpreter.language == Language::Provided && step.starts_with("run ") =>
-            {
-                let why = match source.kind() {
-                    io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-                    io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-                    _ if source.raw_os_error() == Some(ENOEXEC) => "exec format error".to_owned(),
-                    _ => source.to_string(),
-                };
-                let bootstrap = self.interpreter.command.first().map_or("bootstrap", String::as_str);
-                NoBox::Entrypoint(format!("fork/exec {bootstrap}: {why}"))
+/// What a failed launch means: a `bootstrap` or an extension that the kernel cannot run is the function's fault.
+pub(super) fn launch_failed(function: &FunctionConfig, error: &SandboxError) -> NoBox {
+    let is_provided = function.runtime.as_deref().is_some_and(|runtime| runtime.starts_with("provided"));
+    match error {
+        SandboxError::Launch { step, source, .. } if step.starts_with("run ") => {
+            if let Some(name) = step.strip_prefix("run ").and_then(|path| path.strip_prefix(PLACE)) {
+                return NoBox::Extension(opt_extensions::launch_fault(name.trim_start_matches('/'), source));
             }
-            other => NoBox::Invoke(InvokeError::LaunchFailed(other.to_string())),
+            if !is_provided {
+                return NoBox::Invoke(InvokeError::LaunchFailed(error.to_string()));
+            }
+            let why = match source.kind() {
+                io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+                _ if source.raw_os_error() == Some(ENOEXEC) => "exec format error".to_owned(),
+                _ => source.to_string(),
+            };
+            NoBox::Entrypoint(format!("fork/exec {}: {why}", step.trim_start_matches("run ")))
         }
+        other => NoBox::Invoke(InvokeError::LaunchFailed(other.to_string())),
     }
 }
 

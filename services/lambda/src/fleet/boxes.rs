@@ -6,9 +6,13 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
-use sandbox::{BoxSpec, MemoryUse, RunningBox, Sandbox, SandboxError};
+use sandbox::{BoxSpec, Ended, MemoryUse, ProcessEnd, RunningBox, Sandbox, SandboxError};
+use tokio::sync::watch;
 
 use crate::runtime_api::Departure;
+
+/// The kernel's number.
+const SIGKILL: i32 = 9;
 
 /// A future that can be named.
 pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -29,8 +33,18 @@ pub(crate) trait EnvBox: Send + Sync {
     fn thaw(&self) -> Result<(), SandboxError>;
     /// Changes the CPU share; 1000 is one processor.
     fn set_cpu_millis(&self, cpu_millis: u32) -> Result<(), SandboxError>;
-    /// The end of its first process.
+    /// The end of its command.
     fn exited(&self) -> Later<Departure>;
+    /// The end of its last process.
+    fn gone(&self) -> Later<()>;
+    /// Which of its processes have ended; told only of a box with companions.
+    fn ended(&self) -> watch::Receiver<Ended>;
+    /// Starts the command of a box with companions. Blocks for the length of an exec.
+    fn start_command(&self) -> Result<(), SandboxError>;
+    /// SIGTERM, or SIGKILL by force, to the command. Blocks for some microseconds.
+    fn signal_command(&self, force: bool) -> Result<(), SandboxError>;
+    /// A socket of its network, not connected. The box must not be frozen. Blocks for some microseconds.
+    fn socket(&self) -> Result<std::net::TcpStream, SandboxError>;
     /// Memory in use and the peak.
     fn memory(&self) -> MemoryUse;
     /// Kills everything inside.
@@ -42,6 +56,8 @@ pub(crate) struct BoxParts {
     pub(crate) listeners: Vec<std::net::TcpListener>,
     pub(crate) output: OwnedFd,
     pub(crate) telemetry: OwnedFd,
+    /// Of all companions together.
+    pub(crate) companion_output: Option<OwnedFd>,
 }
 
 impl Launcher for Sandbox {
@@ -57,6 +73,7 @@ impl EnvBox for RunningBox {
             listeners: self.take_listeners(),
             output: self.take_output(),
             telemetry: self.take_telemetry(),
+            companion_output: self.take_companion_output(),
         }
     }
 
@@ -73,9 +90,22 @@ impl EnvBox for RunningBox {
     }
 
     fn exited(&self) -> Later<Departure> {
-        let exited = RunningBox::exited(self);
+        let (exited, mut ended) = (RunningBox::exited(self), RunningBox::ended(self));
         Box::pin(async move {
-            let exit = exited.await;
+            tokio::pin!(exited);
+            let command = tokio::select! {
+                biased;
+                exit = &mut exited => Err(exit),
+                command = command_end(&mut ended) => Ok(command),
+            };
+            let exit = match command {
+                Err(exit) => exit,
+                // Nothing of the box is of use then, and only its end tells whether its memory was the reason.
+                Ok(end) if end.signal == Some(SIGKILL) => exited.await,
+                Ok(ProcessEnd { code, signal }) => {
+                    return Departure { code, signal, ..Departure::default() };
+                }
+            };
             Departure {
                 code: exit.code,
                 signal: exit.signal,
@@ -85,11 +115,43 @@ impl EnvBox for RunningBox {
         })
     }
 
+    fn gone(&self) -> Later<()> {
+        let exited = RunningBox::exited(self);
+        Box::pin(async move {
+            exited.await;
+        })
+    }
+
+    fn ended(&self) -> watch::Receiver<Ended> {
+        RunningBox::ended(self)
+    }
+
+    fn start_command(&self) -> Result<(), SandboxError> {
+        RunningBox::start_command(self)
+    }
+
+    fn signal_command(&self, force: bool) -> Result<(), SandboxError> {
+        if force { self.kill_command() } else { self.terminate_command() }
+    }
+
+    fn socket(&self) -> Result<std::net::TcpStream, SandboxError> {
+        RunningBox::socket(self)
+    }
+
     fn memory(&self) -> MemoryUse {
         RunningBox::memory(self)
     }
 
     fn kill(&self) {
         RunningBox::kill(self);
+    }
+}
+
+/// Waits for the end of the command of a box with companions.
+async fn command_end(ended: &mut watch::Receiver<Ended>) -> ProcessEnd {
+    match ended.wait_for(|ended| ended.command.is_some()).await.map(|ended| ended.command) {
+        Ok(Some(end)) => end,
+        // Nothing is told of this box but its end.
+        _ => std::future::pending().await,
     }
 }

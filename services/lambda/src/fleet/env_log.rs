@@ -1,4 +1,4 @@
-//! One environment's log: reads both pipes of its box, cuts them into events, and hands these to the log stream.
+//! One environment's log: reads the pipes of its box, cuts them into events, and hands these to the log stream.
 //!
 //! [`EnvLog::drain`] reads with plain system calls whatever is in the pipes at that moment, so what a function wrote
 //! before its answer is in the log before the REPORT line. A pump task does the same while nothing else would.
@@ -26,6 +26,8 @@ pub(crate) struct EnvLog {
     frames_in_output: bool,
     output: AsyncFd<File>,
     telemetry: AsyncFd<File>,
+    /// The output of external extensions.
+    extensions: Option<AsyncFd<File>>,
     stream: LogStream,
     clock: Clock,
 }
@@ -35,24 +37,26 @@ struct State {
     lines: Lines,
     output_frames: Frames,
     frames: Frames,
+    extension_lines: Lines,
     tail: Tail,
     events: Vec<LogEvent>,
 }
 
 impl EnvLog {
-    /// Reads the two pipes into `stream`. Both must be non-blocking. Needs a Tokio runtime.
-    pub(crate) fn new(
-        output: OwnedFd,
-        telemetry: OwnedFd,
-        frames_in_output: bool,
-        stream: LogStream,
-        clock: Clock,
-    ) -> io::Result<Arc<Self>> {
+    /// Reads the pipes into `stream`. All must be non-blocking. Needs a Tokio runtime.
+    pub(crate) fn new(pipes: Pipes, stream: LogStream, clock: Clock) -> io::Result<Arc<Self>> {
         // Deprecated for types whose descriptor may change under it; a `File` keeps its own, open, until it is dropped.
         #[allow(deprecated)]
         let watch = |pipe: OwnedFd| AsyncFd::with_interest(File::from(pipe), Interest::READABLE);
-        let (output, telemetry) = (watch(output)?, watch(telemetry)?);
-        Ok(Arc::new(EnvLog { state: Mutex::default(), frames_in_output, output, telemetry, stream, clock }))
+        Ok(Arc::new(EnvLog {
+            state: Mutex::default(),
+            frames_in_output: pipes.frames_in_output,
+            output: watch(pipes.output)?,
+            telemetry: watch(pipes.telemetry)?,
+            extensions: pipes.extensions.map(watch).transpose()?,
+            stream,
+            clock,
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,7 +79,8 @@ impl EnvLog {
         self.read_pipes(&mut state);
         if close_lines {
             let now_ms = self.clock.now().as_millis();
-            let State { lines, output_frames, frames, tail, events } = &mut *state;
+            let State { lines, output_frames, frames, extension_lines, tail, events } = &mut *state;
+            extension_lines.flush(|line| emit(tail, events, now_ms, line));
             lines.flush(|line| emit(tail, events, now_ms, line));
             output_frames.flush(|text| emit(tail, events, now_ms, text));
             frames.flush(|text| emit(tail, events, now_ms, text));
@@ -94,10 +99,10 @@ impl EnvLog {
         self.hand_over(&mut state);
     }
 
-    /// Reads both pipes, output first: a function that prints and then logs has it in that order.
-    fn read_pipes(&self, state: &mut State) -> (PipeEnd, PipeEnd) {
+    /// Reads all pipes, output first: a function that prints and then logs has it in that order.
+    fn read_pipes(&self, state: &mut State) -> [PipeEnd; 3] {
         let now_ms = self.clock.now().as_millis();
-        let State { lines, output_frames, frames, tail, events } = state;
+        let State { lines, output_frames, frames, extension_lines, tail, events } = state;
         let output = read_all(self.output.get_ref(), |bytes| {
             let take = |text: &[u8]| emit(tail, events, now_ms, text);
             if self.frames_in_output { output_frames.push(bytes, take) } else { lines.push(bytes, take) }
@@ -105,7 +110,12 @@ impl EnvLog {
         let telemetry = read_all(self.telemetry.get_ref(), |bytes| {
             frames.push(bytes, |text| emit(tail, events, now_ms, text));
         });
-        (output, telemetry)
+        let extensions = self.extensions.as_ref().map_or(PipeEnd::Closed, |pipe| {
+            read_all(pipe.get_ref(), |bytes| {
+                extension_lines.push(bytes, |line| emit(tail, events, now_ms, line));
+            })
+        });
+        [output, telemetry, extensions]
     }
 
     fn hand_over(&self, state: &mut State) {
@@ -114,25 +124,44 @@ impl EnvLog {
         }
     }
 
-    /// Keeps the pipes empty until both are closed or the task is aborted.
+    /// Keeps the pipes empty until all are closed or the task is aborted.
     pub(crate) async fn pump(self: Arc<Self>) {
-        let (mut output_open, mut telemetry_open) = (true, true);
-        while output_open || telemetry_open {
-            let (guard, is_output) = tokio::select! {
-                guard = self.output.readable(), if output_open => (guard, true),
-                guard = self.telemetry.readable(), if telemetry_open => (guard, false),
+        let mut open = [true, true, self.extensions.is_some()];
+        while open.contains(&true) {
+            let (guard, which) = tokio::select! {
+                guard = self.output.readable(), if open[0] => (guard, 0),
+                guard = self.telemetry.readable(), if open[1] => (guard, 1),
+                guard = readable(self.extensions.as_ref()), if open[2] => (guard, 2),
             };
             let Ok(mut guard) = guard else { return };
             let mut state = self.lock();
-            let (output, telemetry) = self.read_pipes(&mut state);
+            let ends = self.read_pipes(&mut state);
             self.hand_over(&mut state);
             drop(state);
-            if (if is_output { output } else { telemetry }) == PipeEnd::Empty {
+            if ends[which] == PipeEnd::Empty {
                 guard.clear_ready();
             }
-            output_open &= output != PipeEnd::Closed;
-            telemetry_open &= telemetry != PipeEnd::Closed;
+            for (open, end) in open.iter_mut().zip(ends) {
+                *open &= end != PipeEnd::Closed;
+            }
         }
+    }
+}
+
+/// The read ends of a box's pipes.
+pub(crate) struct Pipes {
+    pub(crate) output: OwnedFd,
+    pub(crate) telemetry: OwnedFd,
+    /// The output of external extensions, if there are any.
+    pub(crate) extensions: Option<OwnedFd>,
+    /// The runtime client frames its events within the output.
+    pub(crate) frames_in_output: bool,
+}
+
+async fn readable(pipe: Option<&AsyncFd<File>>) -> io::Result<tokio::io::unix::AsyncFdReadyGuard<'_, File>> {
+    match pipe {
+        Some(pipe) => pipe.readable().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use base::{Clock, Timestamp};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::boxes::EnvBox;
-use super::env_log::EnvLog;
+use super::ending::{Endings, Reason};
+use super::env_log::{EnvLog, Pipes};
 use super::log_sink::LogStream;
 use super::pool::{Pooled, Wish};
 use super::ticket::wish_of;
-use super::{BoxGateway, blueprint};
+use super::{BoxGateway, NoBox, blueprint};
 use crate::function::FunctionConfig;
-use crate::runtime_api::{self, InitResult, Session};
+use crate::invoke::{self, InvokeError};
+use crate::runtime_api::{self, About, InitResult, Session};
 
 /// An execution environment.
 pub(crate) struct Environment {
@@ -36,6 +38,8 @@ pub(crate) struct Environment {
     memory_bytes: AtomicU64,
     peak: Mutex<Peak>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    clock: Clock,
+    endings: Endings,
 }
 
 /// Whether it runs. The lock is held across freeze and thaw, so that they never overtake each other.
@@ -80,6 +84,9 @@ pub(crate) struct Parts {
     pub(crate) freeze_after: Duration,
     /// Called when the box's memory was measured or the box has died while idle.
     pub(crate) on_change: OnChange,
+    /// Its external extensions, in the order of the box's companions.
+    pub(crate) extensions: Vec<Arc<str>>,
+    pub(crate) endings: Endings,
 }
 
 /// What an idle environment tells the fleet.
@@ -108,11 +115,19 @@ impl Environment {
             gateway,
             freeze_after,
             on_change,
+            extensions,
+            endings,
         } = parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
         let ends = inner_box.take_parts();
-        let (session, init) = Session::new();
-        let log = EnvLog::new(ends.output, ends.telemetry, frames_in_output, log_stream, clock)?;
+        let (session, init) = Session::with(about(&function), &extensions, None);
+        let pipes = Pipes {
+            output: ends.output,
+            telemetry: ends.telemetry,
+            extensions: ends.companion_output,
+            frames_in_output,
+        };
+        let log = EnvLog::new(pipes, log_stream, clock.clone())?;
         let arn: Arc<str> = Arc::from(function.arn.as_str());
         let mut tasks = vec![tokio::spawn(Arc::clone(&log).pump())];
         let mut listeners = ends.listeners.into_iter();
@@ -143,8 +158,14 @@ impl Environment {
             memory_bytes: AtomicU64::new(0),
             peak: Mutex::default(),
             tasks: Mutex::default(),
+            clock,
+            endings,
         });
         let weak = Arc::downgrade(&environment);
+        if !extensions.is_empty() {
+            let ended = environment.inner_box.ended();
+            tasks.push(tokio::spawn(watch_extensions(weak.clone(), ended, Arc::clone(&on_change))));
+        }
         tasks.push(tokio::spawn(watch(weak.clone(), environment.inner_box.exited(), Arc::clone(&on_change))));
         tasks.push(tokio::spawn(freeze_when_idle(weak, freeze_after, on_change)));
         *environment.tasks.lock().unwrap_or_else(PoisonError::into_inner) = tasks;
@@ -210,6 +231,76 @@ impl Environment {
         peak.bytes = peak.bytes.max(now.peak_bytes);
         peak.measured = Some(Instant::now());
         peak.bytes
+    }
+
+    pub(crate) fn function(&self) -> &Arc<FunctionConfig> {
+        &self.function
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// When `left` is over, in milliseconds since the epoch on the host's real clock: what processes inside compare
+    /// with.
+    pub(crate) fn real_deadline_ms(&self, left: Duration) -> i64 {
+        let offset_ms = i64::try_from(self.clock.offset().as_millis()).unwrap_or(0);
+        self.clock.now().after(left).as_millis() - offset_ms
+    }
+
+    /// Whether it can take a request: its runtime lives, and no extension has failed.
+    pub(crate) fn is_well(&self) -> bool {
+        !self.session.has_departed() && !(self.has_extensions() && self.session.extensions.has_failed())
+    }
+
+    /// Whether there is an extension that could fail, or has to hear of invokes.
+    pub(crate) fn has_extensions(&self) -> bool {
+        self.session.extensions.hear_of_invokes() || self.session.extensions.external() > 0
+    }
+
+    /// Starts the runtime, which waited for the extensions.
+    pub(crate) async fn start_runtime(&self) -> Result<(), NoBox> {
+        let inner_box = Arc::clone(&self.inner_box);
+        let started = tokio::task::spawn_blocking(move || inner_box.start_command()).await;
+        let started = started.map_err(|error| InvokeError::Internal(error.to_string()))?;
+        started.map_err(|error| blueprint::launch_failed(&self.function, &error))
+    }
+
+    /// SIGTERM, or SIGKILL by force, to the runtime.
+    pub(crate) async fn signal_runtime(&self, force: bool) {
+        let inner_box = Arc::clone(&self.inner_box);
+        let signalled = tokio::task::spawn_blocking(move || inner_box.signal_command(force)).await;
+        if let Ok(Err(error)) = signalled {
+            tracing::debug!(function = &*self.arn, %error, "the runtime was not signalled");
+        }
+    }
+
+    /// Waits for the end of the runtime.
+    pub(crate) async fn runtime_ended(&self) {
+        self.inner_box.exited().await;
+    }
+
+    /// Waits for the end of the last process.
+    pub(crate) async fn gone(&self) {
+        self.inner_box.gone().await;
+    }
+
+    /// It is not needed any more, or of no use: it ends, in the background if it has extensions that must be told.
+    pub(crate) fn end(self: &Arc<Self>, reason: Reason) {
+        if !self.session.extensions.any() {
+            return self.kill();
+        }
+        let mut gate = self.gate();
+        if std::mem::replace(&mut gate.closed, true) {
+            return;
+        }
+        if std::mem::take(&mut gate.frozen)
+            && let Err(error) = self.inner_box.thaw()
+        {
+            tracing::debug!(function = &*self.arn, %error, "thaw failed");
+        }
+        drop(gate);
+        self.endings.begin(Arc::clone(self), reason);
     }
 
     /// Kills the box. Its tasks end with the last owner.
@@ -297,6 +388,40 @@ async fn watch(
     if let Some(environment) = environment.upgrade() {
         environment.session.depart(departure);
         on_change(&environment, Change::Died);
+    }
+}
+
+/// Tells the session of the ends of extensions, and the fleet of those that nobody asked for.
+async fn watch_extensions(
+    environment: Weak<Environment>,
+    mut ended: watch::Receiver<sandbox::Ended>,
+    on_change: OnChange,
+) {
+    let mut told = 0;
+    loop {
+        let all = ended.borrow_and_update().companions.clone();
+        let Some(environment) = environment.upgrade() else { return };
+        for (at, end) in all.iter().skip(told) {
+            environment.session.extensions.ended(*at, invoke::exit_words(end.code, end.signal));
+        }
+        if all.len() > told {
+            told = all.len();
+            on_change(&environment, Change::Died);
+        }
+        drop(environment);
+        if ended.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// What extensions are told of the function.
+fn about(function: &FunctionConfig) -> About {
+    About {
+        name: function.name.clone(),
+        version: function.version.clone(),
+        handler: function.handler.clone().unwrap_or_default(),
+        account: function.account.to_string(),
     }
 }
 

@@ -132,7 +132,7 @@ impl Peer {
     }
 }
 
-async fn read_reply(stream: &mut TcpStream) -> Reply {
+pub(crate) async fn read_reply(stream: &mut TcpStream) -> Reply {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -208,6 +208,7 @@ impl FakeBox {
             output: output_end.into_nonblocking_fd().unwrap(),
             telemetry: telemetry_end.into_nonblocking_fd().unwrap(),
             listeners,
+            companion_output: None,
         };
         let address = parts.listeners[0].local_addr().unwrap();
         let file = |end: pipe::Sender| File::from(end.into_blocking_fd().unwrap());
@@ -248,6 +249,33 @@ impl EnvBox for FakeBox {
             let exit = exit.wait_for(Option::is_some).await.ok().and_then(|exit| *exit);
             exit.unwrap_or_default()
         })
+    }
+
+    fn gone(&self) -> Later<()> {
+        let exited = self.exited();
+        Box::pin(async move {
+            exited.await;
+        })
+    }
+
+    fn ended(&self) -> watch::Receiver<sandbox::Ended> {
+        watch::channel(sandbox::Ended::default()).1
+    }
+
+    fn start_command(&self) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    /// As if the runtime had no handler for the signal.
+    fn signal_command(&self, _: bool) -> Result<(), SandboxError> {
+        self.runtime.abort();
+        let ended = Departure { signal: Some(15), ..Departure::default() };
+        self.exit.send_if_modified(|exit| exit.is_none() && exit.replace(ended).is_none());
+        Ok(())
+    }
+
+    fn socket(&self) -> Result<std::net::TcpStream, SandboxError> {
+        Err(SandboxError::ShutDown)
     }
 
     fn memory(&self) -> MemoryUse {

@@ -7,7 +7,9 @@
 //!
 //! How many may run at a time is `admission`'s, and `keeper` starts the provisioned ones ahead.
 //!
-//! Not here: extensions, SnapStart.
+//! An environment with extensions ends in the background: `ending`.
+//!
+//! Not here: SnapStart.
 //!
 //! Life cycle: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
 //! Scaling: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>.
@@ -18,6 +20,7 @@ mod admission;
 mod blueprint;
 mod boxes;
 mod credentials;
+mod ending;
 mod env_log;
 mod environ;
 mod environment;
@@ -25,6 +28,7 @@ mod keeper;
 mod log_lines;
 mod log_sink;
 mod log_store;
+mod opt_extensions;
 mod pool;
 mod ticket;
 
@@ -41,6 +45,7 @@ use sandbox::Sandbox;
 use tokio::sync::oneshot;
 
 pub(crate) use blueprint::{NoBox, Prepared};
+pub(crate) use ending::Reason;
 pub(crate) use environment::{Environment, mebibytes};
 pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
@@ -49,6 +54,7 @@ pub(crate) use ticket::{Ticket, Turn};
 use self::blueprint::Workshop;
 use self::boxes::Launcher;
 use self::credentials::CredentialCache;
+use self::ending::Endings;
 use self::environment::{Change, Parts, Starting};
 use self::keeper::Keeper;
 use self::pool::{Pool, PoolLimits};
@@ -186,6 +192,7 @@ pub(crate) struct Inner {
     next_box: AtomicU64,
     closing: AtomicBool,
     sampler: Sampler,
+    endings: Endings,
 }
 
 impl Fleet {
@@ -217,6 +224,7 @@ impl Fleet {
             next_box: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             sampler: Sampler::default(),
+            endings: Endings::default(),
         });
         tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
         tokio::spawn(keeper::keep(Arc::downgrade(&inner), inner.clock.clone()));
@@ -287,6 +295,7 @@ impl Fleet {
         let gone = self.inner.pool().close();
         kill_all(&gone);
         drop(gone);
+        self.inner.endings.settled().await;
         self.inner.logs.flush().await;
     }
 }
@@ -315,7 +324,7 @@ impl Invoker for Fleet {
 
 fn kill_all(environments: &[Arc<Environment>]) {
     for environment in environments {
-        environment.kill();
+        environment.end(Reason::Spindown);
     }
 }
 
@@ -385,7 +394,8 @@ impl Inner {
         if let Whose::Nobody = whose {
             environ::set(&mut spec.env, "AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency");
         }
-        let inner_box = launcher.launch(spec).await.map_err(|error| prepared.launch_failed(&error))?;
+        let inner_box =
+            launcher.launch(spec).await.map_err(|error| blueprint::launch_failed(function, &error))?;
         let fleet = Arc::downgrade(self);
         Environment::start(Parts {
             function: Arc::clone(function),
@@ -397,6 +407,8 @@ impl Inner {
             fresh_until: credentials.fresh_until(),
             gateway: Arc::clone(&self.gateway),
             freeze_after: self.limits.freeze_after,
+            extensions: prepared.extensions().to_vec(),
+            endings: self.endings.clone(),
             on_change: Arc::new(move |environment, change| {
                 if let Some(fleet) = fleet.upgrade() {
                     fleet.on_change(environment, change);
@@ -448,6 +460,8 @@ async fn reap(fleet: Weak<Inner>, clock: Clock, idle_timeout: Duration) {
 
 #[cfg(test)]
 mod capacity_tests;
+#[cfg(test)]
+mod extension_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]

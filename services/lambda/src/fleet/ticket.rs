@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::admission::Owner;
+use super::ending::Reason;
 use super::pool::{Full, Lane, Place, Wish};
 use super::{Environment, Inner};
 use crate::function::FunctionConfig;
@@ -90,7 +91,7 @@ impl Ticket {
             Ok(Place::New { evicted }) => {
                 self.lane = Lane::OnDemand;
                 if let Some(evicted) = evicted {
-                    evicted.kill();
+                    evicted.end(Reason::Spindown);
                 }
                 Ok(Turn::Cold)
             }
@@ -112,7 +113,7 @@ impl Ticket {
         let now = self.fleet.clock().now();
         if !environment.is_fresh(now) {
             // Dropping the ticket counts it out.
-            return environment.kill();
+            return environment.end(Reason::Spindown);
         }
         let mut pool = self.fleet.pool();
         let unwanted = pool.put_back(environment, self.lane, now);
@@ -120,7 +121,7 @@ impl Ticket {
         drop(pool);
         self.has_place = false;
         if let Some(unwanted) = unwanted {
-            unwanted.kill();
+            unwanted.end(Reason::Spindown);
         }
     }
 

@@ -9,6 +9,7 @@ use base::RequestId;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::runtime_api::extensions::{Fault, FaultKind};
 use crate::runtime_api::{Departure, MAX_RESPONSE_BYTES, MAX_STREAM_BYTES};
 
 /// How a request ended badly.
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
     Truncated,
     /// There is nothing to start.
     Entrypoint(String),
+    /// An extension failed.
+    Extension(Fault),
 }
 
 #[derive(Serialize)]
@@ -46,6 +49,12 @@ impl Failure {
             Failure::TooLarge | Failure::StreamTooLarge => "Function.ResponseSizeTooLarge",
             Failure::Truncated => "Runtime.TruncatedResponse",
             Failure::Entrypoint(_) => "Runtime.InvalidEntrypoint",
+            Failure::Extension(fault) => match fault.kind {
+                FaultKind::Launch(_) => "Extension.LaunchError",
+                FaultKind::Crash(_) => "Extension.Crash",
+                FaultKind::Init(_) => "Extension.InitError",
+                FaultKind::Exit(_) => "Extension.ExitError",
+            },
         }
     }
 
@@ -64,7 +73,7 @@ impl Failure {
     pub(crate) fn log_text(&self, request_id: &RequestId, now: &str) -> Option<String> {
         match self {
             Failure::Timeout { .. } => Some(format!("{now} {request_id} {}\n\n", self.cause())),
-            Failure::Exit(_) | Failure::Entrypoint(_) => {
+            Failure::Exit(_) | Failure::Entrypoint(_) | Failure::Extension(_) => {
                 Some(format!("RequestId: {request_id} Error: {}\n{}\n", self.cause(), self.error_type()))
             }
             Failure::TooLarge | Failure::StreamTooLarge | Failure::Truncated => None,
@@ -78,6 +87,12 @@ impl Failure {
             Failure::TooLarge | Failure::StreamTooLarge => "Response payload size exceeded".to_owned(),
             Failure::Truncated => "The response was truncated".to_owned(),
             Failure::Entrypoint(why) => why.clone(),
+            Failure::Extension(fault) => match &fault.kind {
+                FaultKind::Launch(why) | FaultKind::Crash(why) => why.clone(),
+                FaultKind::Init(error_type) | FaultKind::Exit(error_type) => {
+                    format!("extension {} reported {error_type}", fault.extension)
+                }
+            },
         }
     }
 }
@@ -89,9 +104,16 @@ fn too_large(limit_bytes: u64) -> String {
 fn exit_text(departure: &Departure) -> String {
     match (departure.signal, departure.code) {
         _ if departure.oom_killed => "Runtime exited with error: signal: killed".to_owned(),
-        (Some(signal), _) => format!("Runtime exited with error: signal: {}", signal_name(signal)),
         (None, Some(0) | None) => "Runtime exited without providing a reason".to_owned(),
-        (None, Some(code)) => format!("Runtime exited with error: exit status {code}"),
+        (signal, code) => format!("Runtime exited with error: {}", exit_words(code, signal)),
+    }
+}
+
+/// How a process ended, in Go's words.
+pub(crate) fn exit_words(code: Option<i32>, signal: Option<i32>) -> String {
+    match (signal, code) {
+        (Some(signal), _) => format!("signal: {}", signal_name(signal)),
+        (None, code) => format!("exit status {}", code.unwrap_or_default()),
     }
 }
 

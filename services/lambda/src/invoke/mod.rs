@@ -7,6 +7,7 @@
 
 mod failure;
 pub(crate) mod lineage;
+mod phases;
 mod report;
 #[cfg(test)]
 mod report_tests;
@@ -20,6 +21,7 @@ use base::{ApiError, RequestId};
 use bytes::Bytes;
 use serde::Serialize;
 
+pub(crate) use failure::exit_words;
 pub(crate) use run::{run, start_ahead};
 pub use streaming::Streaming;
 pub(crate) use streaming::{Opened, Sink};

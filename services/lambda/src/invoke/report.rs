@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::trace::Segment;
 use crate::function::{FunctionConfig, LogFormat};
+use crate::runtime_api::extensions::Standing;
 
 /// How a phase ended, for REPORT and INIT_REPORT.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -265,6 +266,42 @@ fn level_of(status: &Status) -> Level {
     match status {
         Status::Success | Status::HandlerError { .. } => Level::Info,
         Status::Error { .. } | Status::Timeout => Level::Warn,
+    }
+}
+
+/// EXTENSION: how an extension stands when INIT is over.
+pub(crate) fn extension(function: &FunctionConfig, standing: &Standing, now: Timestamp) -> Option<String> {
+    let is_well = standing.error_type.is_none() && matches!(standing.state, "Ready" | "Registered");
+    match function.log_format {
+        LogFormat::Text => {
+            let error = standing.error_type.as_ref().map(|kind| format!("\tError Type: {kind}"));
+            Some(format!(
+                "EXTENSION\tName: {}\tState: {}\tEvents: [{}]{}\n",
+                standing.name,
+                standing.state,
+                standing.events.join(", "),
+                error.unwrap_or_default()
+            ))
+        }
+        LogFormat::Json if wants(function, if is_well { Level::Info } else { Level::Warn }) => {
+            #[derive(Serialize)]
+            #[serde(rename_all = "camelCase")]
+            struct Extension<'a> {
+                name: &'a str,
+                state: &'a str,
+                events: &'a [&'static str],
+                #[serde(skip_serializing_if = "Option::is_none")]
+                error_type: Option<&'a str>,
+            }
+            let record = Extension {
+                name: &standing.name,
+                state: standing.state,
+                events: &standing.events,
+                error_type: standing.error_type.as_deref(),
+            };
+            Some(event(now, "platform.extension", &record))
+        }
+        LogFormat::Json => None,
     }
 }
 

@@ -16,13 +16,17 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::phases::{self, Rest, WhyInit};
 use super::report::{self, InitPhase, Numbers, Status};
 use super::streaming::follow;
+use super::trace::Segment;
 use super::{Invocation, InvokeError, Outcome, Sink};
-use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Ticket, Turn, Whose, mebibytes};
+use crate::fleet::{
+    Environment, Inner, LogStream, NoBox, Prepared, Reason, Ticket, Turn, Whose, mebibytes,
+};
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
-use crate::runtime_api::{Answer, Departure, Event, InitResult};
+use crate::runtime_api::{Answer, Departure, Event};
 
 /// How long the initialisation of a provisioned environment may take, unless the function's own limit is longer.
 const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
@@ -41,28 +45,31 @@ pub(crate) async fn run(
         };
         environment.wake();
         let is_fresh = environment.is_fresh(ticket.fleet().clock().now());
-        if is_fresh && !environment.session.has_departed() {
+        if is_fresh && environment.is_well() {
             environment.log.begin_tail(invocation.want_tail);
             match invoke(&ticket, &environment, &invocation, Spent::default(), sink).await {
-                Served::Done { outcome, reusable } => {
-                    finish(ticket, environment, reusable);
+                Served::Done { outcome, ending } => {
+                    finish(ticket, environment, ending);
                     return Ok(outcome);
+                }
+                Served::Answered(answered) => {
+                    return Ok(answered.close(ticket, environment, invocation).await);
                 }
                 Served::NeverDelivered(_) => {}
             }
         }
         // It died or its credentials ran out while it was idle, and it never saw the event: the next one gets it.
-        environment.kill();
+        environment.end(Reason::Spindown);
         drop(environment);
         turn = ticket.try_elsewhere()?;
     }
 }
 
-fn finish(ticket: Ticket, environment: Arc<Environment>, reusable: bool) {
-    if reusable {
-        ticket.give_back(environment);
-    } else {
-        environment.kill();
+/// The environment is good for the next request, or ends.
+fn finish(ticket: Ticket, environment: Arc<Environment>, ending: Option<Reason>) {
+    match ending {
+        None => ticket.give_back(environment),
+        Some(reason) => environment.end(reason),
     }
 }
 
@@ -77,14 +84,79 @@ struct Spent {
 }
 
 enum Served {
-    Done { outcome: Outcome, reusable: bool },
+    /// The INVOKE phase is over; the environment is of no use any more when there is a reason for its end.
+    Done {
+        outcome: Outcome,
+        ending: Option<Reason>,
+    },
+    /// The runtime has answered, and extensions go on.
+    Answered(Box<Answered>),
     NeverDelivered(Departure),
+}
+
+/// A request whose answer is there and whose INVOKE phase lasts: extensions have work to do.
+struct Answered {
+    outcome: Outcome,
+    began: Instant,
+    status: Status,
+    spent: Spent,
+    segment: Option<Segment>,
+}
+
+impl Answered {
+    /// The answer goes to the caller now, as on AWS, and the phase ends behind its back; but the end of the log, if it is
+    /// wanted, is there only with the end of the phase.
+    async fn close(
+        self: Box<Self>,
+        ticket: Ticket,
+        environment: Arc<Environment>,
+        invocation: Invocation,
+    ) -> Outcome {
+        let mut outcome = self.outcome.clone();
+        if invocation.want_tail {
+            outcome.log_tail_base64 = self.end(ticket, environment, &invocation).await;
+        } else {
+            tokio::spawn(async move { self.end(ticket, environment, &invocation).await });
+        }
+        outcome
+    }
+
+    /// Waits for the end of the phase and reports it; gives the tail.
+    async fn end(
+        self: Box<Self>,
+        ticket: Ticket,
+        environment: Arc<Environment>,
+        invocation: &Invocation,
+    ) -> Option<String> {
+        let function = ticket.function();
+        let limit = Duration::from_secs(u64::from(function.timeout_s));
+        let rest = phases::rest(&environment, self.began, limit).await;
+        environment.log.drain(true);
+        let failure = match rest {
+            Rest::Done => None,
+            Rest::Failed(failure) => Some(failure),
+        };
+        let ending = failure.as_ref().map(reason_of);
+        let numbers = Numbers {
+            duration_ms: millis(self.began.elapsed().min(limit)),
+            init_ms: self.spent.init_ms,
+            max_memory_mib: environment.peak_memory_mib(self.began.elapsed()).min(function.memory_mib),
+            status: failure.as_ref().map_or(self.status, status_of),
+            segment: self.segment,
+        };
+        let now = ticket.fleet().clock().now();
+        environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
+        let tail = environment.log.take_tail();
+        let outcome = outcome(&ticket, Bytes::new(), None, tail, &numbers, self.spent.cold);
+        finish(ticket, environment, ending);
+        outcome.log_tail_base64
+    }
 }
 
 /// Offers the event to an environment that is ready, and waits for what becomes of it.
 async fn invoke(
     ticket: &Ticket,
-    environment: &Environment,
+    environment: &Arc<Environment>,
     invocation: &Invocation,
     spent: Spent,
     sink: &mut Sink,
@@ -97,23 +169,63 @@ async fn invoke(
     environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
     let trace = ticket.fleet().trace_of(function, invocation.trace_header.as_deref());
     let event = event_for(clock, invocation, left, trace.header);
-    let answer = match wait_for_answer(environment.session.offer(event), left).await {
-        Some(Answer::Stream(answer)) => {
-            let left = limit.saturating_sub(began.elapsed());
-            timeout(left, Box::pin(follow(&environment.session, answer, sink))).await.ok()
+    let has_extensions = environment.has_extensions();
+    if has_extensions {
+        environment.session.extensions.offer(&phases::invoke_event(&event));
+    }
+    let answer = environment.session.offer(event);
+    let answer = async {
+        match wait_for_answer(answer, left).await {
+            Some(Answer::Stream(answer)) => {
+                let left = limit.saturating_sub(began.elapsed());
+                timeout(left, Box::pin(follow(&environment.session, answer, sink))).await.ok()
+            }
+            answer => answer,
         }
-        answer => answer,
+    };
+    let answer = if has_extensions {
+        tokio::select! {
+            biased;
+            fault = environment.session.extensions.fault() => Err(fault),
+            answer = answer => Ok(answer),
+        }
+    } else {
+        Ok(answer.await)
     };
     let took = began.elapsed();
     environment.log.drain(true);
     let ending = match answer {
-        Some(Answer::Gone { departure, delivered: false }) => return Served::NeverDelivered(departure),
-        answer => Ending::of(answer, function, &invocation.request_id),
+        Ok(Some(Answer::Gone { departure, delivered: false })) => return Served::NeverDelivered(departure),
+        Ok(answer) => Ending::of(answer, function, &invocation.request_id),
+        Err(fault) => Ending::failed(Failure::Extension(fault), &invocation.request_id, false, None),
     };
+    if ending.reusable && ending.failure.is_none() && environment.session.extensions.hear_of_invokes() {
+        let answered = Outcome {
+            payload: ending.payload,
+            function_error: ending.function_error,
+            log_tail_base64: None,
+            executed_version: function.version.clone(),
+            duration_ms: millis(took),
+            billed_ms: Numbers { duration_ms: millis(took), init_ms: spent.init_ms, ..Numbers::default() }
+                .billed_ms(),
+            init_ms: spent.init_ms,
+            cold: spent.cold,
+            max_memory_mib: 0,
+        };
+        let status = ending.status;
+        return Served::Answered(Box::new(Answered {
+            outcome: answered,
+            began,
+            status,
+            spent,
+            segment: trace.segment,
+        }));
+    }
     let peak_mib = ending.peak_mib.unwrap_or_else(|| environment.peak_memory_mib(took));
-    if !ending.reusable {
+    let end_of_it = (!ending.reusable).then(|| ending.failure.as_ref().map_or(Reason::Failure, reason_of));
+    if let Some(reason) = end_of_it {
         // What it wrote until its last moment belongs before the report.
-        environment.kill();
+        environment.end(reason);
         environment.log.drain(true);
     }
     let took = if ending.status == Status::Timeout { limit } else { took };
@@ -128,7 +240,7 @@ async fn invoke(
     environment.log.platform_lines(lines);
     let tail = environment.log.take_tail();
     let outcome = outcome(ticket, ending.payload, ending.function_error, tail, &numbers, spent.cold);
-    Served::Done { outcome, reusable: ending.reusable }
+    Served::Done { outcome, ending: end_of_it }
 }
 
 fn event_for(clock: &Clock, invocation: &Invocation, left: Duration, trace_id: String) -> Event {
@@ -232,10 +344,13 @@ async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Re
         Err(NoBox::Entrypoint(why)) => {
             return Ok(fail_without_box(&ticket, &invocation, &log.1, &Failure::Entrypoint(why)));
         }
+        Err(NoBox::Extension(fault)) => {
+            return Ok(fail_without_box(&ticket, &invocation, &log.1, &Failure::Extension(fault)));
+        }
     };
     if let Ok((environment, init)) = first {
         let spent = Spent { init_ms: Some(millis(init)), invoke_began: None, cold: true };
-        return Ok(serve_fresh(ticket, environment, &invocation, spent, sink).await);
+        return Ok(serve_fresh(ticket, environment, invocation, spent, sink).await);
     }
     // Once more, in the request's own time.
     let began = Instant::now();
@@ -245,11 +360,12 @@ async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Re
     let second = second.map_err(|error| match error {
         NoBox::Invoke(error) => error,
         NoBox::Entrypoint(why) => InvokeError::LaunchFailed(why),
+        NoBox::Extension(fault) => InvokeError::LaunchFailed(format!("{fault:?}")),
     });
     match second? {
         Ok((environment, _)) => {
             let spent = Spent { init_ms: None, invoke_began: Some(began), cold: true };
-            Ok(serve_fresh(ticket, environment, &invocation, spent, sink).await)
+            Ok(serve_fresh(ticket, environment, invocation, spent, sink).await)
         }
         Err(failed) => Ok(fail_after_init(&ticket, &invocation, failed, began.elapsed(), limit)),
     }
@@ -259,21 +375,22 @@ async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Re
 async fn serve_fresh(
     ticket: Ticket,
     environment: Arc<Environment>,
-    invocation: &Invocation,
+    invocation: Invocation,
     spent: Spent,
     sink: &mut Sink,
 ) -> Outcome {
-    match invoke(&ticket, &environment, invocation, spent, sink).await {
-        Served::Done { outcome, reusable } => {
-            finish(ticket, environment, reusable);
+    match invoke(&ticket, &environment, &invocation, spent, sink).await {
+        Served::Done { outcome, ending } => {
+            finish(ticket, environment, ending);
             outcome
         }
+        Served::Answered(answered) => answered.close(ticket, environment, invocation).await,
         Served::NeverDelivered(departure) => {
             // It asked for an event and ended before it got one.
             let failed = FailedInit { environment, why: WhyInit::Gone(departure) };
             let limit = Duration::from_secs(u64::from(ticket.function().timeout_s));
             let began = spent.invoke_began.map_or(Duration::ZERO, |began| began.elapsed());
-            fail_after_init(&ticket, invocation, failed, began, limit)
+            fail_after_init(&ticket, &invocation, failed, began, limit)
         }
     }
 }
@@ -282,12 +399,6 @@ async fn serve_fresh(
 struct FailedInit {
     environment: Arc<Environment>,
     why: WhyInit,
-}
-
-enum WhyInit {
-    Reported { body: Bytes, error_type: Option<String> },
-    Gone(Departure),
-    Timeout,
 }
 
 /// An environment that is to be started.
@@ -347,7 +458,7 @@ pub(crate) async fn start_ahead(
     };
     match started.await {
         Ok(Ok((environment, _))) => Ok(environment),
-        Ok(Err(FailedInit { .. })) | Err(NoBox::Entrypoint(_)) => {
+        Ok(Err(FailedInit { .. })) | Err(NoBox::Entrypoint(_) | NoBox::Extension(_)) => {
             Err("FUNCTION_ERROR_INIT_FAILURE".to_owned())
         }
         Err(NoBox::Invoke(error)) => Err(error.to_string()),
@@ -360,28 +471,25 @@ async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration),
     let began = Instant::now();
     let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose).await?;
     environment.log.begin_tail(order.want_tail);
-    let result = timeout(limit.saturating_sub(began.elapsed()), init).await;
+    let result = phases::initialise(&environment, init, limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
-    let why = match result {
-        Ok(Ok(InitResult::Ready)) => {
+    let why = match result? {
+        Ok(()) => {
             environment.end_of_init();
             // What the initialisation wrote comes before START.
             environment.log.drain(true);
             return Ok(Ok((environment, took)));
         }
-        Ok(Ok(InitResult::Failed { body, error_type })) => WhyInit::Reported { body, error_type },
-        Ok(Ok(InitResult::Gone(departure))) => WhyInit::Gone(departure),
-        Ok(Err(_)) => WhyInit::Gone(Departure::default()),
-        Err(_) => WhyInit::Timeout,
+        Err(why) => why,
     };
-    environment.kill();
+    environment.end(Reason::Failure);
     environment.log.drain(true);
-    let status = match &why {
-        WhyInit::Timeout => Status::Timeout,
-        WhyInit::Reported { error_type, .. } => {
-            Status::Error { error_type: error_type.clone().unwrap_or_else(|| "Runtime.Unknown".to_owned()) }
+    let status = match (&why, why.failure(limit)) {
+        (_, Some(failure)) => status_of(&failure),
+        (WhyInit::Reported { error_type: Some(error_type), .. }, None) => {
+            Status::Error { error_type: error_type.clone() }
         }
-        WhyInit::Gone(departure) => status_of(&Failure::Exit(*departure)),
+        (_, None) => Status::Error { error_type: "Runtime.Unknown".to_owned() },
     };
     let now = fleet.clock().now();
     environment.log.platform_lines(report::init_report(function, millis(took), phase, &status, now));
@@ -405,13 +513,10 @@ fn fail_after_init(
             (body, None, Status::Error { error_type })
         }
         other => {
-            let failure = match other {
-                WhyInit::Gone(departure) => {
-                    peak_mib = exit_peak_mib(function, &departure);
-                    Failure::Exit(departure)
-                }
-                _ => Failure::Timeout { limit },
-            };
+            if let WhyInit::Gone(departure) = &other {
+                peak_mib = exit_peak_mib(function, departure);
+            }
+            let failure = other.failure(limit).unwrap_or(Failure::Timeout { limit });
             let status = status_of(&failure);
             (failure.body(&invocation.request_id), Some(failure), status)
         }
@@ -497,6 +602,14 @@ fn outcome(
         init_ms: numbers.init_ms,
         cold,
         max_memory_mib: numbers.max_memory_mib,
+    }
+}
+
+/// What extensions are told of the end that a failure brings.
+fn reason_of(failure: &Failure) -> Reason {
+    match failure {
+        Failure::Timeout { .. } => Reason::Timeout,
+        _ => Reason::Failure,
     }
 }
 

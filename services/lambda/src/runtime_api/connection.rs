@@ -9,8 +9,10 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 use super::MAX_RESPONSE_BYTES;
+use super::extension_api::{self, Headers, Reply, Wish};
 use super::http1::{self, BodyLength, Head, Route};
 use super::session::{Answer, Event, Next, Session};
 
@@ -20,15 +22,18 @@ const INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
 /// A runtime needs one connection, two for a moment. Each may hold a whole answer, so more than this of them wait in the
 /// listener's queue: a function must not fill this process's memory, or use up its file descriptors.
 pub(super) const MAX_CONNECTIONS: usize = 16;
+/// An extension that runs as a process of its own needs as many more.
+const CONNECTIONS_PER_EXTENSION: usize = 2;
 /// What of an oversized answer is read and thrown away before the connection is closed instead.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Serves the runtime of one environment until the task is aborted. Connections end with it.
 pub(crate) async fn accept(listener: TcpListener, session: Arc<Session>) {
     let mut connections = tokio::task::JoinSet::new();
+    let most = MAX_CONNECTIONS + CONNECTIONS_PER_EXTENSION * session.extensions.external();
     loop {
         tokio::select! {
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < most => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, Arc::clone(&session)));
                 }
@@ -133,10 +138,7 @@ impl Connection {
                 let message = "SnapStart is not supported yet: /runtime/restore has nothing to restore";
                 return self.stream.write_all(&http1::error(404, "NotSupported", message)).await;
             }
-            Route::Extensions => {
-                let message = "the Extensions, Logs and Telemetry APIs are not supported yet";
-                return self.stream.write_all(&http1::error(501, "Extension.NotSupported", message)).await;
-            }
+            Route::Extension(wish) => return self.extension(wish, &head.extension, &body).await,
             Route::WrongMethod => {
                 let message = "this path of the Runtime API is served for another method";
                 return self.stream.write_all(&http1::error(405, "MethodNotAllowed", message)).await;
@@ -174,6 +176,24 @@ impl Connection {
             Ok(Next::Wait(waiting)) => waiting,
             Err(refusal) => return self.stream.write_all(&http1::refusal(&refusal)).await,
         };
+        let event = self.wait_for(waiting).await?;
+        self.write_event(event).await
+    }
+
+    async fn extension(&mut self, wish: Wish, headers: &Headers, body: &Body) -> io::Result<()> {
+        let body = match body {
+            Body::Whole(body) => Some(&body[..]),
+            Body::TooLarge => None,
+        };
+        let answer = match extension_api::answer(&self.session, wish, headers, body) {
+            Reply::Now(answer) => answer,
+            Reply::Wait(waiting) => extension_api::event(&self.wait_for(waiting).await?),
+        };
+        self.stream.write_all(&answer).await
+    }
+
+    /// Waits for what this connection is told, or for its end.
+    async fn wait_for<T>(&mut self, waiting: oneshot::Receiver<T>) -> io::Result<T> {
         tokio::pin!(waiting);
         let mut watch_peer = self.read.is_empty();
         loop {
@@ -181,8 +201,7 @@ impl Connection {
                 biased;
                 event = &mut waiting => {
                     // The sender is gone when another connection asks in this one's place, or the process has ended.
-                    let Ok(event) = event else { return Err(io::ErrorKind::ConnectionAborted.into()) };
-                    return self.write_event(event).await;
+                    return event.map_err(|_| io::ErrorKind::ConnectionAborted.into());
                 }
                 // While it waits, a peer has nothing to say but that it is gone.
                 read = self.stream.read_buf(&mut self.read), if watch_peer => {

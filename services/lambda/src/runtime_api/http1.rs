@@ -7,6 +7,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::extension_api::{self, Headers, Wish};
 use super::session::{Event, Refusal};
 
 /// Heads beyond this many bytes are refused.
@@ -21,7 +22,7 @@ pub(super) enum Route {
     Error { id: String },
     InitError,
     Restore,
-    Extensions,
+    Extension(Wish),
     WrongMethod,
     Unknown,
 }
@@ -46,6 +47,8 @@ pub(super) struct Head {
     pub(super) streaming: bool,
     /// `Content-Type` of a streamed response.
     pub(super) content_type: Option<String>,
+    /// Those of the Extensions API.
+    pub(super) extension: Headers,
 }
 
 /// The bytes are no HTTP/1.1 request that is served here.
@@ -71,6 +74,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, BadReques
         error_type: None,
         streaming: false,
         content_type: None,
+        extension: Headers::default(),
     };
     for header in request.headers.iter() {
         apply(&mut head, header)?;
@@ -111,6 +115,9 @@ fn apply(head: &mut Head, header: &httparse::Header<'_>) -> Result<(), BadReques
         34 if header.name.eq_ignore_ascii_case("lambda-runtime-function-error-type") => {
             head.error_type = Some(text());
         }
+        _ if header.name.len() >= 21 && header.name[..16].eq_ignore_ascii_case("lambda-extension") => {
+            head.extension.take(header.name, header.value);
+        }
         37 if header.name.eq_ignore_ascii_case("lambda-runtime-function-response-mode") => {
             head.streaming = is("streaming");
         }
@@ -121,11 +128,8 @@ fn apply(head: &mut Head, header: &httparse::Header<'_>) -> Result<(), BadReques
 
 fn route(method: &str, path: &str) -> Route {
     let path = path.split('?').next().unwrap_or_default();
-    if path.starts_with("/2020-01-01/extension")
-        || path.starts_with("/2020-08-15/")
-        || path.starts_with("/2022-07-01/")
-    {
-        return Route::Extensions;
+    if let Some(wish) = extension_api::route(method, path) {
+        return wish.map_or(Route::WrongMethod, Route::Extension);
     }
     let Some(rest) = path.strip_prefix("/2018-06-01/runtime/") else { return Route::Unknown };
     let (expected, found) = match rest {

@@ -1,7 +1,8 @@
 //! The Runtime API, served into each environment: `127.0.0.1:9001` inside a box is a socket of this process.
 //!
 //! [`session`] is the state machine of one environment's runtime (what it may ask for, and when); [`connection`] speaks
-//! HTTP/1.1 on the connections the runtime opens. Neither knows functions, pools, limits or logs.
+//! HTTP/1.1 on the connections the runtime opens. [`extensions`] and `extension_api` are the same for extensions. None
+//! of them knows functions, pools, limits or logs.
 //!
 //! Not here: the Extensions, Logs and Telemetry APIs and `/runtime/restore` (SnapStart). They answer with a clear
 //! error.
@@ -9,11 +10,14 @@
 //! API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
 mod connection;
+mod extension_api;
+pub(crate) mod extensions;
 mod http1;
 mod session;
 mod streaming;
 
 pub(crate) use connection::accept;
+pub(crate) use extension_api::{About, Subscribe, SubscriptionApi};
 pub(crate) use session::{Answer, Departure, Event, InitResult, Session};
 pub(crate) use streaming::{StreamEnd, StreamedAnswer};
 

@@ -11,6 +11,8 @@ use base::RequestId;
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
+use super::extension_api::{About, Subscribe};
+use super::extensions::Extensions;
 use super::streaming::StreamedAnswer;
 
 /// One event as the runtime gets it. Cheap to clone.
@@ -121,6 +123,9 @@ pub(crate) struct Session {
     state: Mutex<State>,
     /// Ticks when the runtime has asked for an event and there is none.
     parked: Notify,
+    pub(crate) extensions: Extensions,
+    about: About,
+    subscriptions: Option<Arc<dyn Subscribe>>,
 }
 
 /// What `/invocation/next` gives at once.
@@ -130,8 +135,19 @@ pub(crate) enum Next {
 }
 
 impl Session {
-    /// A runtime that is about to start, and the place where the end of its initialisation is told.
+    /// A runtime without external extensions.
+    #[cfg(test)]
     pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<InitResult>) {
+        Self::with(About::default(), &[], None)
+    }
+
+    /// A runtime that is about to start beside these external extensions, and the place where the end of its
+    /// initialisation is told.
+    pub(crate) fn with(
+        about: About,
+        external: &[Arc<str>],
+        subscriptions: Option<Arc<dyn Subscribe>>,
+    ) -> (Arc<Self>, oneshot::Receiver<InitResult>) {
         let (init, result) = oneshot::channel();
         let state = State {
             stage: Stage::Started,
@@ -141,7 +157,24 @@ impl Session {
             current: None,
             departed: None,
         };
-        (Arc::new(Session { state: Mutex::new(state), parked: Notify::new() }), result)
+        let session = Session {
+            state: Mutex::new(state),
+            parked: Notify::new(),
+            extensions: Extensions::new(external),
+            about,
+            subscriptions,
+        };
+        (Arc::new(session), result)
+    }
+
+    /// What extensions are told of the function.
+    pub(super) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Where extensions subscribe to telemetry.
+    pub(super) fn subscriptions(&self) -> Option<&Arc<dyn Subscribe>> {
+        self.subscriptions.as_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -118,8 +118,6 @@ async fn requests_out_of_turn_are_refused_as_aws_does() {
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
     let mut api = api().await;
-    let (status, body) = api.send("POST /2020-01-01/extension/register HTTP/1.1\r\n\r\n").await;
-    assert!(status == 501 && body.contains("not supported yet"), "{status} {body}");
     let (status, body) = api.send("GET /2018-06-01/runtime/restore/next HTTP/1.1\r\n\r\n").await;
     assert!(status == 404 && body.contains("SnapStart"), "{status} {body}");
     assert_eq!(api.send("GET /elsewhere HTTP/1.1\r\n\r\n").await.0, 404);
@@ -374,4 +372,66 @@ async fn a_streamed_answer_has_two_hundred_mebibytes() {
         assert_eq!(answer.end.await, Ok(expected));
         assert_eq!(read(&mut api.stream).await.0, if beyond == 0 { 202 } else { 413 });
     }
+}
+
+impl Api {
+    async fn extension(&mut self, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        self.send(&format!(
+            "{method} /2020-01-01/extension/{path} HTTP/1.1\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        ))
+        .await
+    }
+}
+
+#[tokio::test]
+async fn extensions_register_and_are_refused_as_aws_does() {
+    let mut api = api().await;
+    let refused =
+        |kind: &str, message: &str| (403, format!(r#"{{"errorMessage":"{message}","errorType":"{kind}"}}"#));
+    let name = "Lambda-Extension-Name: in\r\n";
+    assert_eq!(
+        api.extension("POST", "register", "", "{}").await,
+        refused("Extension.InvalidExtensionName", "Empty extension name")
+    );
+    assert_eq!(
+        api.extension("POST", "register", name, r#"{"events":["SHUTDOWN"]}"#).await,
+        refused("Extension.InvalidEventType", "SHUTDOWN: ShutdownEventNotSupportedForInternalExtension")
+    );
+    assert_eq!(
+        api.extension("POST", "register", name, r#"{"events":["NOPE"]}"#).await,
+        refused("Extension.InvalidEventType", "NOPE: ErrorInvalidEventType")
+    );
+    assert_eq!(api.extension("POST", "register", name, "[").await.0, 403);
+    let features = format!("{name}Lambda-Extension-Accept-Feature: accountId\r\n");
+    assert_eq!(
+        api.extension("POST", "register", &features, r#"{"events":["INVOKE"]}"#).await,
+        (200, r#"{"functionName":"","functionVersion":"","handler":"","accountId":""}"#.to_owned())
+    );
+    assert_eq!(
+        api.extension("GET", "event/next", "", "").await,
+        refused("Extension.MissingExtensionIdentifier", "Missing Lambda-Extension-Identifier header")
+    );
+    assert_eq!(
+        api.extension("GET", "event/next", "Lambda-Extension-Identifier: x\r\n", "").await,
+        refused("Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier")
+    );
+    let unknown = "Lambda-Extension-Identifier: 11111111-2222-3333-4444-555555555555\r\n";
+    assert_eq!(
+        api.extension("GET", "event/next", unknown, "").await,
+        refused(
+            "Extension.UnknownExtensionIdentifier",
+            "Unknown extension 11111111-2222-3333-4444-555555555555"
+        )
+    );
+    assert_eq!(
+        api.extension("POST", "exit/error", unknown, "").await,
+        refused("Extension.MissingHeader", "Lambda-Extension-Function-Error-Type not found")
+    );
+    assert_eq!(api.extension("POST", "event/next", unknown, "").await.0, 405);
+    api.session.extensions.close();
+    assert_eq!(
+        api.extension("POST", "register", "Lambda-Extension-Name: late\r\n", "{}").await,
+        refused("Extension.RegistrationClosed", "Extension registration closed already")
+    );
 }
