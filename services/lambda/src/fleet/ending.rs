@@ -58,15 +58,20 @@ impl Default for Endings {
 }
 
 impl Endings {
+    /// Something that an end may follow is under way until this is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.under_way.send_modify(|count| *count += 1);
+        Held(self.clone())
+    }
+
     /// Ends the environment in the background.
     pub(crate) fn begin(&self, environment: Arc<Environment>, reason: Reason) {
-        self.under_way.send_modify(|count| *count += 1);
-        let counted = Counted(self.clone());
+        let held = self.hold();
         tokio::spawn(async move {
             shut_down(&environment, reason).await;
             environment.kill();
             drop(environment);
-            drop(counted);
+            drop(held);
         });
     }
 
@@ -77,9 +82,10 @@ impl Endings {
     }
 }
 
-struct Counted(Endings);
+/// See [`Endings::hold`].
+pub(crate) struct Held(Endings);
 
-impl Drop for Counted {
+impl Drop for Held {
     fn drop(&mut self) {
         self.0.under_way.send_modify(|count| *count -= 1);
     }

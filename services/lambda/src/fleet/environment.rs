@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::boxes::EnvBox;
-use super::ending::{Endings, Reason};
+use super::ending::{Endings, Held, Reason};
 use super::env_log::{EnvLog, Pipes};
 use super::log_sink::LogStream;
 use super::pool::{Pooled, Wish};
@@ -283,6 +283,11 @@ impl Environment {
     /// Waits for the end of the last process.
     pub(crate) async fn gone(&self) {
         self.inner_box.gone().await;
+    }
+
+    /// A server that stops waits until this is dropped, for a while.
+    pub(crate) fn hold(&self) -> Held {
+        self.endings.hold()
     }
 
     /// It is not needed any more, or of no use: it ends, in the background if it has extensions that must be told.

@@ -21,9 +21,7 @@ use super::report::{self, InitPhase, Numbers, Status};
 use super::streaming::follow;
 use super::trace::Segment;
 use super::{Invocation, InvokeError, Outcome, Sink};
-use crate::fleet::{
-    Environment, Inner, LogStream, NoBox, Prepared, Reason, Ticket, Turn, Whose, mebibytes,
-};
+use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Reason, Ticket, Turn, Whose, mebibytes};
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
 use crate::runtime_api::{Answer, Departure, Event};
@@ -116,7 +114,11 @@ impl Answered {
         if invocation.want_tail {
             outcome.log_tail_base64 = self.end(ticket, environment, &invocation).await;
         } else {
-            tokio::spawn(async move { self.end(ticket, environment, &invocation).await });
+            let held = environment.hold();
+            tokio::spawn(async move {
+                self.end(ticket, environment, &invocation).await;
+                drop(held);
+            });
         }
         outcome
     }
