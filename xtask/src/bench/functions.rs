@@ -25,6 +25,8 @@ pub(super) enum Function {
     Native,
     /// Python that takes 200 ms.
     Slow,
+    /// Node.js that streams its response.
+    Stream,
 }
 
 impl Function {
@@ -37,13 +39,14 @@ impl Function {
             Function::Node => "node",
             Function::Native => "native",
             Function::Slow => "slow",
+            Function::Stream => "stream",
         }
     }
 
     pub(super) fn runtime(self) -> &'static str {
         match self {
             Function::Python | Function::Slow => "python3.11",
-            Function::Node => "nodejs20.x",
+            Function::Node | Function::Stream => "nodejs20.x",
             Function::Native => "provided.al2023",
         }
     }
@@ -61,6 +64,7 @@ impl Function {
             Function::Python => ("app.py", include_bytes!("functions/hello.py").to_vec()),
             Function::Slow => ("app.py", include_bytes!("functions/slow.py").to_vec()),
             Function::Node => ("app.mjs", include_bytes!("functions/hello.mjs").to_vec()),
+            Function::Stream => ("app.mjs", include_bytes!("functions/stream.mjs").to_vec()),
             Function::Native => {
                 let path = native()?;
                 let content = fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;

@@ -14,6 +14,7 @@ mod load;
 mod platform;
 mod report;
 mod startup;
+mod streaming;
 mod warm;
 mod watch;
 
@@ -27,13 +28,14 @@ use crate::tools::{self, Outcome, run, run_command, say};
 type Scenario = fn(&Path, usize) -> Result<Vec<Row>, String>;
 
 /// All scenarios by name.
-const SCENARIOS: [(&str, Scenario); 6] = [
+const SCENARIOS: [(&str, Scenario); 7] = [
     ("warm-1", warm::one_client),
     ("warm-16", warm::many_clients),
     ("start-up", startup::start_up),
     ("cold", cold::cold),
     ("burst-8", cold::burst),
     ("watch", watch::watch),
+    ("streaming", streaming::streaming),
 ];
 
 const DEFAULT_REPEATS: usize = 3;
@@ -114,7 +116,7 @@ mod tests {
         let parse =
             |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         let all = parse("").unwrap();
-        assert_eq!((all.scenarios.len(), all.repeats), (6, 3));
+        assert_eq!((all.scenarios.len(), all.repeats), (7, 3));
         let some = parse("cold watch --repeats 1 --json a.json").unwrap();
         assert_eq!((some.scenarios.len(), some.repeats), (2, 1));
         assert_eq!(some.json.as_deref(), Some(Path::new("a.json")));

@@ -87,14 +87,28 @@ impl Reply {
 }
 
 impl Peer {
-    pub(crate) async fn send(&mut self, request: &[u8]) -> Reply {
+    async fn stream(&mut self) -> &mut TcpStream {
         let address = self.address;
         if self.stream.is_none() {
             self.stream = Some(TcpStream::connect(address).await.unwrap());
         }
-        let stream = self.stream.as_mut().unwrap();
+        self.stream.as_mut().unwrap()
+    }
+
+    pub(crate) async fn send(&mut self, request: &[u8]) -> Reply {
+        let stream = self.stream().await;
         stream.write_all(request).await.unwrap();
         read_reply(stream).await
+    }
+
+    /// A part of a request.
+    pub(crate) async fn write(&mut self, text: &str) {
+        self.stream().await.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The next request goes on a connection of its own.
+    pub(crate) fn disconnect(&mut self) {
+        self.stream = None;
     }
 
     pub(crate) async fn next(&mut self) -> Received {

@@ -465,4 +465,6 @@ mod extension_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod streaming_tests;
+#[cfg(test)]
 mod tests;
