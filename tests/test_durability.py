@@ -1,12 +1,16 @@
 """What was answered survives `kill -9`; nothing of a killed server is left behind."""
+import http.client
+import itertools
 import json
 import os
+import random
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
-from conftest import PYTHON, ROLE, zipped
+from conftest import PYTHON, ROLE, lamplighter, zipped
 
 
 def create(client, name, source):
@@ -104,3 +108,75 @@ def test_a_stop_is_clean_and_ends_within_seconds(own_server):
     assert server.stop() == 0
     server.restart()
     assert "last words" in messages(server, "f"), "logs are written before the end"
+
+
+# Each run leaves a mark that is on disk before the run ends: a log stream of the event's number.
+MARK = """import json, os, urllib.error, urllib.request
+HEADERS = {
+    "Content-Type": "application/x-amz-json-1.1",
+    "X-Amz-Target": "Logs_20140328.CreateLogStream",
+    "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request, "
+                     "SignedHeaders=host, Signature=0",
+}
+def handler(event, context):
+    body = json.dumps({"logGroupName": "marks", "logStreamName": str(event["n"])}).encode()
+    try:
+        urllib.request.urlopen(urllib.request.Request(os.environ["AWS_ENDPOINT_URL"], body, HEADERS)).read()
+    except urllib.error.HTTPError as error:
+        if b"ResourceAlreadyExists" not in error.read():
+            raise
+"""
+
+
+def marks(server):
+    pages = server.client("logs").get_paginator("describe_log_streams").paginate(logGroupName="marks")
+    return {int(stream["logStreamName"]) for page in pages for stream in page["logStreams"]}
+
+
+def send_until_killed(server, numbers, accepted):
+    """Sends events, and notes the numbers of those that were answered 202, until the server is gone."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    headers = {
+        "X-Amz-Invocation-Type": "Event",
+        "Authorization": "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, "
+                         "SignedHeaders=host, Signature=0",
+    }
+    try:
+        while True:
+            n = next(numbers)
+            # Now and then one that is too large for a row, or even for a transaction.
+            filler = "x" * {0: 100_000, 1: 1_000_000}.get(n % 50, 10)
+            connection.request("POST", "/2015-03-31/functions/f/invocations", json.dumps({"n": n, "x": filler}), headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 202, answer.status
+            accepted.append(n)
+    except (http.client.HTTPException, OSError):
+        return
+
+
+@pytest.mark.parametrize("engine", ["fjall", "sqlite"])
+def test_no_accepted_event_is_lost_in_twenty_kills(own_server, engine):
+    server = own_server("--auth", "off", "--store", engine)
+    server.client("logs").create_log_group(logGroupName="marks")
+    client = server.client("lambda")
+    create(client, "f", MARK)
+    client.update_function_configuration(FunctionName="f", Timeout=30, MemorySize=512)
+    numbers, accepted, draw = itertools.count(), [], random.Random(7)
+    for _ in range(20):
+        senders = [
+            threading.Thread(target=send_until_killed, args=(server, numbers, accepted)) for _ in range(8)
+        ]
+        [sender.start() for sender in senders]
+        time.sleep(draw.uniform(0.05, 0.6))
+        server.kill()
+        [sender.join() for sender in senders]
+        server.restart()
+    assert len(accepted) > 100, "the test would show nothing"
+    # A run whose mark met the server's end failed, and is tried again a minute later.
+    deadline = time.monotonic() + 120
+    while set(accepted) - marks(server):
+        assert time.monotonic() < deadline, f"{len(set(accepted) - marks(server))} of {len(accepted)} events never ran"
+        time.sleep(1)
+        assert lamplighter("clock", "advance", "20s", "--endpoint", server.endpoint).returncode == 0
+    assert server.stop() == 0

@@ -105,8 +105,8 @@ impl Server {
             address,
         };
         let assembled = assemble(parts).await?;
-        assembled.gateway.serve(listener, SourceKind::Outside);
         assembled.lambda.start_events().map_err(|error| StartError::Service(error.to_string()))?;
+        assembled.gateway.serve(listener, SourceKind::Outside);
         let (logs_stop, stopped) = watch::channel(false);
         let logs_worker = tokio::spawn(assembled.logs.run_worker(stopped));
         Ok(Server {

@@ -27,6 +27,8 @@ pub(super) enum Function {
     Slow,
     /// Node.js that streams its response.
     Stream,
+    /// Python that takes 1 ms.
+    Wait,
 }
 
 impl Function {
@@ -40,12 +42,13 @@ impl Function {
             Function::Native => "native",
             Function::Slow => "slow",
             Function::Stream => "stream",
+            Function::Wait => "wait",
         }
     }
 
     pub(super) fn runtime(self) -> &'static str {
         match self {
-            Function::Python | Function::Slow => "python3.11",
+            Function::Python | Function::Slow | Function::Wait => "python3.11",
             Function::Node | Function::Stream => "nodejs20.x",
             Function::Native => "provided.al2023",
         }
@@ -63,6 +66,7 @@ impl Function {
         Ok(match self {
             Function::Python => ("app.py", include_bytes!("functions/hello.py").to_vec()),
             Function::Slow => ("app.py", include_bytes!("functions/slow.py").to_vec()),
+            Function::Wait => ("app.py", include_bytes!("functions/wait.py").to_vec()),
             Function::Node => ("app.mjs", include_bytes!("functions/hello.mjs").to_vec()),
             Function::Stream => ("app.mjs", include_bytes!("functions/stream.mjs").to_vec()),
             Function::Native => {
@@ -132,7 +136,7 @@ impl Function {
             .env("AWS_LAMBDA_LOG_GROUP_NAME", "bench")
             .env("AWS_LAMBDA_LOG_STREAM_NAME", "bench")
             .envs(interpreter.env.iter().map(|(name, value)| (name, value)));
-        if let Function::Python | Function::Slow = self {
+        if let Function::Python | Function::Slow | Function::Wait = self {
             command.env("PYTHONPATH", &client);
         }
         Ok(command)

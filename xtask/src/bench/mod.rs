@@ -5,6 +5,7 @@
 //! with an error when an answer is wrong; a promise that is not met is told in the table and is no error, because the
 //! machine may be busy with something else.
 
+mod asynchronous;
 mod bare;
 mod cold;
 mod emulator;
@@ -28,7 +29,7 @@ use crate::tools::{self, Outcome, run, run_command, say};
 type Scenario = fn(&Path, usize) -> Result<Vec<Row>, String>;
 
 /// All scenarios by name.
-const SCENARIOS: [(&str, Scenario); 7] = [
+const SCENARIOS: [(&str, Scenario); 8] = [
     ("warm-1", warm::one_client),
     ("warm-16", warm::many_clients),
     ("start-up", startup::start_up),
@@ -36,6 +37,7 @@ const SCENARIOS: [(&str, Scenario); 7] = [
     ("burst-8", cold::burst),
     ("watch", watch::watch),
     ("streaming", streaming::streaming),
+    ("async", asynchronous::accept_and_drain),
 ];
 
 const DEFAULT_REPEATS: usize = 3;
@@ -116,7 +118,7 @@ mod tests {
         let parse =
             |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         let all = parse("").unwrap();
-        assert_eq!((all.scenarios.len(), all.repeats), (7, 3));
+        assert_eq!((all.scenarios.len(), all.repeats), (8, 3));
         let some = parse("cold watch --repeats 1 --json a.json").unwrap();
         assert_eq!((some.scenarios.len(), some.repeats), (2, 1));
         assert_eq!(some.json.as_deref(), Some(Path::new("a.json")));

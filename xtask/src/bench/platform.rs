@@ -124,20 +124,32 @@ pub(super) fn end(child: &mut Child) {
     let _ = child.wait();
 }
 
-/// A request as it goes over the wire, signed now.
+/// A request to Lambda as it goes over the wire, signed now.
 pub(super) fn signed(address: SocketAddr, method: &str, path: &str, body: &str) -> Vec<u8> {
+    signed_for("lambda", address, method, path, &[("content-type", "application/json")], body)
+}
+
+/// A request to any service, with its own headers.
+pub(super) fn signed_for(
+    service: &str,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Vec<u8> {
     let signer = Signer { access_key_id: "test".into(), secret: "test".into(), session_token: None };
     let body = Bytes::copy_from_slice(body.as_bytes());
     let request = http::Request::builder()
         .method(method)
         .uri(path)
         .header("host", address.to_string())
-        .header("content-type", "application/json")
-        .header("content-length", body.len().to_string())
-        .body(());
+        .header("content-length", body.len().to_string());
+    let request =
+        headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(());
     // Every part is ours and plain ASCII; a request that failed here would be refused by the server and so be seen.
     let Ok((mut parts, ())) = request.map(http::Request::into_parts) else { return Vec::new() };
-    if sign(&mut parts, &body, &signer, REGION, "lambda", Clock::system().now()).is_err() {
+    if sign(&mut parts, &body, &signer, REGION, service, Clock::system().now()).is_err() {
         return Vec::new();
     }
     let mut text = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
@@ -171,6 +183,14 @@ impl Client {
             self.connection.exchange(&request).map_err(|error| format!("{method} {path}: {error}"))?;
         let body = answer.good_body().map_err(|error| format!("{method} {path}: {error}"))?;
         serde_json::from_slice(body).map_err(|error| format!("{method} {path}: no JSON: {error}"))
+    }
+
+    /// A signed call whose answer has no body.
+    pub(super) fn send(&mut self, method: &str, path: &str, body: &str) -> Result<(), String> {
+        let request = signed(self.address, method, path, body);
+        let wrong = |error: std::io::Error| format!("{method} {path}: {error}");
+        let answer = self.connection.exchange(&request).map_err(wrong)?;
+        answer.good_body().map(|_| ()).map_err(|error| format!("{method} {path}: {error}"))
     }
 
     /// Creates a function and waits until it is active.

@@ -117,6 +117,11 @@ impl Drainer {
         self.running == 0 && self.finishing == 0 && self.unsettled.is_empty() && !self.settling
     }
 
+    /// What ended before is not too far behind.
+    fn has_room(&self) -> bool {
+        self.finishing < MOST_DELIVERING && self.unsettled.len() < MOST_UNSETTLED
+    }
+
     /// Takes in what was accepted, and reads on.
     fn look(&mut self) -> Result<(), LambdaError> {
         let news = self.lambda.events.take_news(self.queue.id());
@@ -136,7 +141,7 @@ impl Drainer {
             return None;
         }
         self.paused_until = None;
-        while self.finishing < MOST_DELIVERING && self.unsettled.len() < MOST_UNSETTLED {
+        while self.has_room() {
             if self.running >= self.pace.limit() {
                 if !self.index.has_next(now) {
                     return None;
@@ -160,7 +165,7 @@ impl Drainer {
 
     /// Waits for anything to do, and takes in what is heard.
     async fn wait(&mut self, wake_to_grow: Option<Instant>) -> Result<(), LambdaError> {
-        let can_start = self.running < self.pace.limit() && !self.is_stopping();
+        let can_start = self.running < self.pace.limit() && self.has_room() && !self.is_stopping();
         let moment = if can_start { self.next_moment() } else { None };
         let clock = self.lambda.clock.clone();
         let moment_comes = async {

@@ -157,7 +157,9 @@ impl Index {
     /// When there is something to do again, as far as is known now.
     pub(super) fn next_moment(&self) -> Option<Timestamp> {
         let parked = self.parked.peek().map(|parked| parked.0.until);
-        [parked, self.next_due].into_iter().flatten().min()
+        // With enough in memory nothing is read, whatever is due.
+        let due = self.next_due.filter(|_| self.waiting.len() < LOW);
+        [parked, due].into_iter().flatten().min()
     }
 
     /// Whether nothing is known, in memory or in the rows that were not read.

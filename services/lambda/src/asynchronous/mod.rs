@@ -121,7 +121,7 @@ impl Events {
 
 impl Lambda {
     /// Goes on with the events that an earlier process left, and removes those of functions that are gone. To be
-    /// called once, when calls of services to one another work.
+    /// called once, when calls of services to one another work and before the first request.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -130,8 +130,9 @@ impl Lambda {
             let queue = Queue::new(self.store.clone(), id);
             if queue.is_live()? {
                 let lambda = Arc::clone(self);
+                let unfinished = queue.unfinished()?;
                 tokio::spawn(async move {
-                    if let Err(error) = queue.remove_unfinished().await {
+                    if let Err(error) = queue.remove_unfinished(unfinished).await {
                         tracing::warn!(%error, "what a killed accept left cannot be removed");
                     }
                     lambda.wake_queue(queue.id(), None);

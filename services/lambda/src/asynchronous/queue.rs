@@ -274,15 +274,20 @@ impl Queue {
         Ok(changes)
     }
 
+    /// The payloads whose event is not written yet.
+    pub(super) fn unfinished(&self) -> Result<Vec<u64>, LambdaError> {
+        let rows = self.store.range(self.id.key().str("u").range())?;
+        let payload = |key: &[u8]| {
+            let mut reader = keys::after_queue(key)?;
+            reader.str().ok()?;
+            reader.u64().ok()
+        };
+        rows.iter().map(|(key, _)| payload(key).ok_or_else(|| damaged("the key of a payload"))).collect()
+    }
+
     /// Removes payloads whose event was never written, because the process ended in between.
-    pub(super) async fn remove_unfinished(&self) -> Result<(), LambdaError> {
-        let unfinished = self.id.key().str("u").range();
-        for (key, _) in self.store.range(unfinished)? {
-            let payload = keys::after_queue(&key).and_then(|mut reader| {
-                reader.str().ok()?;
-                reader.u64().ok()
-            });
-            let payload = payload.ok_or_else(|| damaged("the key of a payload"))?;
+    pub(super) async fn remove_unfinished(&self, payloads: Vec<u64>) -> Result<(), LambdaError> {
+        for payload in payloads {
             let id = self.id.clone();
             self.store
                 .transact(move |tx| {

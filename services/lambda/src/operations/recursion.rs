@@ -45,6 +45,7 @@ pub(crate) async fn get_function_recursion_config(
 ) -> Result<FunctionRecursionConfig, LambdaError> {
     let target = target(&call, "GetFunctionRecursionConfig", &request.function_name, None)?;
     check_unqualified(&lambda, &target)?;
+    lambda.functions.row(&target)?;
     let config = lambda.functions.aspect::<RecursiveLoop>(&target, "")?.unwrap_or_default();
     Ok(FunctionRecursionConfig { recursive_loop: config.as_str() })
 }

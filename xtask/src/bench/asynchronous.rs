@@ -1,0 +1,174 @@
+//! Asynchronous invokes: how fast events are accepted, each on disk before its answer, and how fast a queue is drained
+//! beside what the same environments do for clients that wait.
+//!
+//! The function's events are delayed by a tag, so that accepting and draining are measured one after the other; then the
+//! platform's clock is moved on. The drain is read from the times of the function's own REPORT lines.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::functions::{EVENT, EXPECTED, Function};
+use super::http::Connection;
+use super::load::{self, Load, Target};
+use super::platform::{Client, FUNCTIONS, Platform, invoke_request, signed_for};
+use super::report::{Better, Row};
+
+/// Clients that send events.
+const SENDERS: usize = 16;
+/// Environments that work on them: the function's reserved concurrency.
+const WORKERS: usize = 10;
+/// The longest delay that a tag may ask for.
+const DELAY_MS: u64 = 900_000;
+/// Events per second, at least.
+const ACCEPTED_PER_S: f64 = 5000.0;
+/// Of what the environments do for clients that wait, at least.
+const DRAINED: f64 = 0.9;
+/// A drain takes seconds.
+const LIMIT: Duration = Duration::from_secs(300);
+const NAME: &str = "wait";
+
+/// Accepts events for a few seconds, then drains them, in every round.
+pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
+    let (mut accepted, mut drained, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..repeats {
+        let platform = Platform::start(&folder.join(format!("data{round}")))?;
+        let mut client = platform.client()?;
+        client.create(Function::Wait, NAME)?;
+        let path = format!("/2017-10-31/functions/{NAME}/concurrency");
+        client.call("PUT", &path, &json!({ "ReservedConcurrentExecutions": WORKERS }).to_string())?;
+        own.push(environments(&platform)?);
+        let before = reports(&platform)?.len();
+        delay(&mut client, true)?;
+        let load = senders(&platform)?;
+        accepted.push(load.rate_per_s);
+        advance(&platform)?;
+        drained.push(drain(&platform, before)?);
+    }
+    Ok(vec![
+        Row::alone("async", "accepted, 16 clients, durable", "1/s", &accepted)
+            .promised(Better::Higher, ACCEPTED_PER_S),
+        Row::beside("async", "drained, vs 10 clients that wait", "1/s", (&drained, &own))
+            .promised(Better::Higher, DRAINED),
+    ])
+}
+
+/// What the environments do for as many clients as there may be environments.
+fn environments(platform: &Platform) -> Result<f64, String> {
+    let request = || invoke_request(platform.address, NAME);
+    Ok(checked(Target { address: platform.address, request: &request, expected: EXPECTED }, WORKERS)?
+        .rate_per_s)
+}
+
+fn senders(platform: &Platform) -> Result<Load, String> {
+    let path = format!("{FUNCTIONS}/{NAME}/invocations");
+    let event = [("x-amz-invocation-type", "Event")];
+    let request = || signed_for("lambda", platform.address, "POST", &path, &event, EVENT);
+    checked(Target { address: platform.address, request: &request, expected: "" }, SENDERS)
+}
+
+fn checked(target: Target<'_>, clients: usize) -> Result<Load, String> {
+    let load = load::run(target, clients);
+    match &load.first_error {
+        None => Ok(load),
+        Some(error) => Err(format!("{} calls failed, the first: {error}", load.errors)),
+    }
+}
+
+/// Sets or removes the delay of the function's events.
+fn delay(client: &mut Client, on: bool) -> Result<(), String> {
+    let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{NAME}");
+    let delay_ms = if on { DELAY_MS } else { 0 };
+    let tags = json!({ "Tags": { "lamplighter:async-delay-ms": delay_ms.to_string() } });
+    client.send("POST", &format!("/2017-03-31/tags/{arn}"), &tags.to_string())
+}
+
+/// Moves the platform's clock to where all events are due.
+fn advance(platform: &Platform) -> Result<(), String> {
+    let body = json!({ "advance_ms": DELAY_MS + 1000 }).to_string();
+    let request = format!(
+        "POST /_lamplighter/clock HTTP/1.1\r\nhost: {}\r\nx-lamplighter: 1\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        platform.address,
+        body.len()
+    );
+    let wrong = |error: std::io::Error| format!("the clock cannot be moved: {error}");
+    let mut connection = Connection::open(platform.address).map_err(wrong)?;
+    connection.exchange(request.as_bytes()).map_err(wrong)?.good_body().map(|_| ())
+}
+
+/// Waits until no more events run; gives the rate, by the times of the REPORT lines that are new.
+fn drain(platform: &Platform, before: usize) -> Result<f64, String> {
+    let started = Instant::now();
+    let (mut last, mut quiet) = (None, 0);
+    // Quiet for two seconds: logs are written at least every second.
+    while quiet < 4 {
+        if started.elapsed() > LIMIT {
+            return Err("the queue was not drained in time".to_owned());
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let newest = newest_line(platform)?;
+        quiet = if newest == last && newest.is_some() { quiet + 1 } else { 0 };
+        last = newest;
+    }
+    let mut times = reports(platform)?;
+    times.sort_unstable();
+    let times = times.split_off(before.min(times.len()));
+    match (times.first(), times.last()) {
+        (Some(first), Some(last)) if last > first => {
+            Ok((times.len() - 1) as f64 * 1000.0 / (last - first) as f64)
+        }
+        _ => Err("no event ran".to_owned()),
+    }
+}
+
+/// The time of the newest line of the function's log.
+fn newest_line(platform: &Platform) -> Result<Option<i64>, String> {
+    let streams = streams(platform)?;
+    Ok(streams.iter().filter_map(|stream| stream["lastEventTimestamp"].as_i64()).max())
+}
+
+fn streams(platform: &Platform) -> Result<Vec<Value>, String> {
+    let group = json!({ "logGroupName": format!("/aws/lambda/{NAME}") });
+    let answer = logs(platform, "DescribeLogStreams", &group)?;
+    Ok(answer["logStreams"].as_array().cloned().unwrap_or_default())
+}
+
+/// The time of every REPORT line of the function.
+fn reports(platform: &Platform) -> Result<Vec<i64>, String> {
+    let mut times = Vec::new();
+    for stream in streams(platform)? {
+        let mut token = Value::Null;
+        loop {
+            let mut request = json!({
+                "logGroupName": format!("/aws/lambda/{NAME}"),
+                "logStreamName": stream["logStreamName"],
+                "startFromHead": true,
+            });
+            if !token.is_null() {
+                request["nextToken"] = token.clone();
+            }
+            let page = logs(platform, "GetLogEvents", &request)?;
+            let events = page["events"].as_array().cloned().unwrap_or_default();
+            let is_report =
+                |event: &&Value| event["message"].as_str().is_some_and(|text| text.starts_with("REPORT"));
+            times.extend(events.iter().filter(is_report).filter_map(|event| event["timestamp"].as_i64()));
+            if events.is_empty() || page["nextForwardToken"] == token {
+                break;
+            }
+            token = page["nextForwardToken"].clone();
+        }
+    }
+    Ok(times)
+}
+
+fn logs(platform: &Platform, operation: &str, request: &Value) -> Result<Value, String> {
+    let target = format!("Logs_20140328.{operation}");
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+    let request = signed_for("logs", platform.address, "POST", "/", &headers, &request.to_string());
+    let wrong = |error: std::io::Error| format!("{operation}: {error}");
+    let mut connection = Connection::open(platform.address).map_err(wrong)?;
+    let answer = connection.exchange(&request).map_err(wrong)?;
+    serde_json::from_slice(answer.good_body()?).map_err(|error| format!("{operation}: no JSON: {error}"))
+}
