@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod config;
+mod records;
 mod sam;
 mod server;
 mod ui;

@@ -3,6 +3,7 @@
 mod clock;
 mod docs;
 mod doctor;
+mod invocations;
 mod invoke;
 mod logs;
 mod run;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Run(run::Run),
     /// Invoke a function of a running server
     Invoke(invoke::Invoke),
+    /// Show what ran on a running server
+    Invocations(invocations::Invocations),
     /// Show a function's logs
     Logs(logs::Logs),
     /// Tell which protections and runtimes are in force on this host
@@ -48,6 +51,7 @@ impl Command {
                 Command::Start(command) => Box::pin(command.run()).await,
                 Command::Run(command) => Box::pin(command.run()).await,
                 Command::Invoke(command) => command.run().await,
+                Command::Invocations(command) => command.run().await,
                 Command::Logs(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,
                 Command::Clock(command) => command.run().await,

@@ -55,7 +55,7 @@ impl AliasRecord {
     }
 
     /// Whether any invoke may be led to the version.
-    fn leads_to(&self, number: u64) -> bool {
+    pub(crate) fn leads_to(&self, number: u64) -> bool {
         self.version == Version::Number(number) || self.additional.is_some_and(|share| share.number == number)
     }
 
@@ -140,6 +140,11 @@ impl Functions {
             }
             record.apply(&change);
             if let Err(error) = check(tx, &space, &target, &record)? {
+                return Ok(Err(error));
+            }
+            if let Err(error) =
+                crate::capacity::check_alias_change(tx, &space, &target.name, &alias, &record)?
+            {
                 return Ok(Err(error));
             }
             record.revision_id.clone_from(&new_revision_id);

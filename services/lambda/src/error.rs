@@ -68,6 +68,9 @@ pub enum LambdaError {
     /// `RecursiveInvocationException`, 400: the chain of invokes passed the function too often.
     #[error("{RECURSIVE}")]
     Recursive,
+    /// `ProvisionedConcurrencyConfigNotFoundException`, 404.
+    #[error("No Provisioned Concurrency Config found for this function")]
+    NotProvisioned,
     /// `CodeStorageExceededException`, 400.
     #[error("Code storage limit exceeded.")]
     CodeStorage,
@@ -134,6 +137,7 @@ impl From<LambdaError> for ApiError {
             | LambdaError::PolicyPrecondition
             | LambdaError::LayerPolicyPrecondition => ("PreconditionFailedException", 412),
             LambdaError::Recursive => ("RecursiveInvocationException", 400),
+            LambdaError::NotProvisioned => ("ProvisionedConcurrencyConfigNotFoundException", 404),
             LambdaError::CodeStorage => ("CodeStorageExceededException", 400),
             LambdaError::SigningConfigNotFound(_) => ("CodeSigningConfigNotFoundException", 404),
             LambdaError::CodeVerification(_) => ("CodeVerificationFailedException", 400),

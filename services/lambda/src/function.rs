@@ -55,6 +55,8 @@ pub struct FunctionConfig {
     pub application_log_level: Option<String>,
     /// The lowest level of the platform's log lines; only with [`LogFormat::Json`].
     pub system_log_level: Option<String>,
+    /// Whether each tenant has environments of its own; then every invoke names one.
+    pub tenant_isolation: bool,
     /// X-Ray tracing.
     pub tracing_mode: TracingMode,
     /// The ARN of the queue or topic for asynchronous events that the function cannot handle.

@@ -28,6 +28,7 @@
 use base::{AccountId, Region};
 use store::{Key, KeyReader};
 
+use crate::name::Target;
 use crate::package::Digest;
 
 /// The schema version of every value of this crate.
@@ -111,6 +112,21 @@ impl Space {
 
     pub(crate) fn tag(&self, name: &str, tag_key: &str) -> Key {
         self.tags(name).str(tag_key)
+    }
+
+    /// Everything of the account in the region.
+    pub(crate) fn all(&self) -> Key {
+        self.key()
+    }
+
+    /// A function in it, which may exist.
+    pub(crate) fn target(&self, name: &str) -> Target {
+        Target { account: self.account, region: self.region.clone(), name: name.to_owned(), qualifier: None }
+    }
+
+    /// All aspects of all functions.
+    pub(crate) fn all_aspects(&self) -> Key {
+        self.key().str("of")
     }
 
     /// All aspects of a function.
@@ -231,6 +247,22 @@ pub(crate) fn tag_key_of(key: &[u8]) -> Option<String> {
     reader.str().ok()
 }
 
+/// The account and region that begin every key of a [`Space`].
+pub(crate) fn space_of_key(key: &[u8]) -> Option<(String, String)> {
+    let mut reader = KeyReader::new(key);
+    reader.str().ok()?;
+    Some((reader.str().ok()?, reader.str().ok()?))
+}
+
+/// The function's name in a [`Space::aspect`] key.
+pub(crate) fn aspect_owner_of(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..4 {
+        reader.str().ok()?;
+    }
+    reader.str().ok()
+}
+
 /// The qualifier at the end of a [`Space::aspect`] key.
 pub(crate) fn qualifier_of(key: &[u8]) -> Option<String> {
     let mut reader = KeyReader::new(key);
@@ -284,7 +316,11 @@ mod tests {
     fn keys_are_read_back() {
         let space = Space::new(AccountId::DEFAULT, &Region::default());
         assert_eq!(tag_key_of(&space.tag("hello", "team:name")).unwrap(), "team:name");
-        assert_eq!(qualifier_of(&space.aspect("hello", "url", "live")).unwrap(), "live");
+        let aspect = space.aspect("hello", "url", "live");
+        assert_eq!(qualifier_of(&aspect).unwrap(), "live");
+        assert_eq!(aspect_owner_of(&aspect).unwrap(), "hello");
+        let place = space_of_key(&aspect).unwrap();
+        assert_eq!(place, ("000000000000".to_owned(), "us-east-1".to_owned()));
         assert_eq!(version_number_of(&space.version("hello", 7)).unwrap(), 7);
         assert_eq!(alias_name_of(&space.alias("hello", "live")).unwrap(), "live");
         let digest = Digest::of(b"zip");

@@ -78,6 +78,8 @@ pub struct Lambda {
     pub(crate) limits: AccountLimits,
     pub(crate) code_url: Option<CodeUrl>,
     pub(crate) gateway_port: u16,
+    /// Who tells the fleet what is set apart for functions.
+    pub(crate) capacity_turn: tokio::sync::Mutex<()>,
     /// The draws of weighted aliases.
     pub(crate) draws: Draws,
     /// A cache: see `resolve`.
@@ -101,6 +103,7 @@ impl Lambda {
             limits: deps.limits,
             code_url: deps.code_url,
             gateway_port: deps.gateway_port,
+            capacity_turn: tokio::sync::Mutex::default(),
             draws: Draws::random(),
             snapshots: RwLock::default(),
         }))

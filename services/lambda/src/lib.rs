@@ -69,8 +69,8 @@ pub use settings::{RuntimeCheck, host_runtimes};
 pub use url::FunctionUrls;
 
 use operations::{
-    create, event_invoke, invoke as run, layer_policies, layers as layer, read, recursion, tags, unsupported,
-    update,
+    concurrency, create, event_invoke, invoke as run, layer_policies, layers as layer, provisioned, read,
+    recursion, tags, unsupported, update,
 };
 
 /// A body with a 50 MiB zip in base64, and room for the other members: AWS's number.
@@ -157,6 +157,13 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("AddLayerVersionPermission", layer_policies::add_layer_version_permission)
         .on("RemoveLayerVersionPermission", layer_policies::remove_layer_version_permission)
         .on("GetLayerVersionPolicy", layer_policies::get_layer_version_policy)
+        .on("PutFunctionConcurrency", concurrency::put_function_concurrency)
+        .on("GetFunctionConcurrency", concurrency::get_function_concurrency)
+        .on("DeleteFunctionConcurrency", concurrency::delete_function_concurrency)
+        .on("PutProvisionedConcurrencyConfig", provisioned::put_provisioned_concurrency_config)
+        .on("GetProvisionedConcurrencyConfig", provisioned::get_provisioned_concurrency_config)
+        .on("DeleteProvisionedConcurrencyConfig", provisioned::delete_provisioned_concurrency_config)
+        .on("ListProvisionedConcurrencyConfigs", provisioned::list_provisioned_concurrency_configs)
         .body_limit(
             "CreateFunction",
             MAX_UPLOAD_BYTES,

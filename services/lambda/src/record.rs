@@ -83,6 +83,8 @@ pub(crate) struct Settings {
     pub(crate) file_systems: Vec<FileSystemRecord>,
     /// The ARN of the queue or topic for events that cannot be handled.
     pub(crate) dead_letter_arn: Option<String>,
+    /// `TenancyConfig`: each tenant has environments of its own. Never changed.
+    pub(crate) tenant_isolation: bool,
 }
 
 /// `LoggingConfig`.
@@ -182,6 +184,7 @@ impl FunctionRecord {
             opt_dir,
             file_systems: Vec::new(),
             dead_letter_arn: settings.dead_letter_arn.clone(),
+            tenant_isolation: settings.tenant_isolation,
         }
     }
 }

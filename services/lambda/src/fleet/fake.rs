@@ -500,6 +500,7 @@ impl World {
             log_format: LogFormat::Text,
             application_log_level: None,
             system_log_level: None,
+            tenant_isolation: false,
             tracing_mode: TracingMode::PassThrough,
             layers: Vec::new(),
             opt_dir: None,

@@ -109,6 +109,12 @@ struct Provisioned<E> {
     idle: Vec<Arc<E>>,
 }
 
+impl<E> Provisioned<E> {
+    fn surplus(&self) -> u32 {
+        self.ready.saturating_sub(self.wanted)
+    }
+}
+
 struct Idle<E> {
     environment: Arc<E>,
     since: Timestamp,
@@ -255,16 +261,12 @@ impl<E: Pooled> Pool<E> {
             self.lost(&environment.wanted_by(), lane);
             return Some(environment);
         };
-        if lane == Lane::Provisioned {
-            if version.provisioned.ready > version.provisioned.wanted {
-                self.lost(&environment.wanted_by(), lane);
-                return Some(environment);
-            }
-            version.busy = version.busy.saturating_sub(1);
-            version.provisioned.idle.push(environment);
-            return None;
-        }
         version.busy = version.busy.saturating_sub(1);
+        if lane == Lane::Provisioned {
+            version.provisioned.idle.push(environment);
+            let is_surplus = version.provisioned.surplus() > 0;
+            return if is_surplus { self.drop_stalest(&key, None) } else { None };
+        }
         let age = self.next_age;
         self.next_age += 1;
         version.idle.entry(tenant.clone()).or_default().push(Idle { environment, since: now, age });
@@ -314,8 +316,15 @@ impl<E: Pooled> Pool<E> {
         version.provisioned.starting = version.provisioned.starting.saturating_sub(1);
         version.provisioned.ready += 1;
         version.provisioned.idle.push(Arc::clone(&environment));
-        let mut gone = self.drop_surplus(&key);
-        gone.extend(self.drop_old(&key));
+        let mut gone = self.drop_old(&key);
+        // Those that it replaces may be busy: they go when they are given back. It goes itself if none is wanted.
+        let spared = self.versions.get(&key).filter(|version| version.provisioned.wanted > 0);
+        let spared = spared.map(|_| &environment);
+        while self.versions.get(&key).is_some_and(|version| version.provisioned.surplus() > 0)
+            && let Some(one) = self.drop_stalest(&key, spared)
+        {
+            gone.push(one);
+        }
         self.forget_if_unused(&key);
         gone
     }
@@ -341,19 +350,26 @@ impl<E: Pooled> Pool<E> {
     }
 
     /// Takes out provisioned idle ones beyond the number wanted, those first whose time is up first.
-    fn drop_surplus(&mut self, key: &Arc<str>) -> Vec<Arc<E>> {
+    fn drop_surplus(&mut self, key: &str) -> Vec<Arc<E>> {
         let mut gone = Vec::new();
-        if let Some(version) = self.versions.get_mut(&**key) {
-            let provisioned = &mut version.provisioned;
-            while provisioned.ready > provisioned.wanted {
-                let oldest = provisioned.idle.iter().enumerate().min_by_key(|(_, idle)| idle.fresh_until());
-                let Some((at, _)) = oldest else { break };
-                gone.push(provisioned.idle.remove(at));
-                provisioned.ready -= 1;
-            }
+        while self.versions.get(key).is_some_and(|version| version.provisioned.surplus() > 0)
+            && let Some(one) = self.drop_stalest(key, None)
+        {
+            gone.push(one);
         }
-        self.uncount_all(&gone, Lane::Provisioned);
         gone
+    }
+
+    /// Takes out the provisioned idle one whose time is up first, but not this one.
+    fn drop_stalest(&mut self, key: &str, spared: Option<&Arc<E>>) -> Option<Arc<E>> {
+        let provisioned = &mut self.versions.get_mut(key)?.provisioned;
+        let idle = provisioned.idle.iter().enumerate();
+        let others = idle.filter(|(_, idle)| spared.is_none_or(|spared| !Arc::ptr_eq(idle, spared)));
+        let (at, _) = others.min_by_key(|(_, idle)| idle.fresh_until())?;
+        let gone = provisioned.idle.remove(at);
+        provisioned.ready = provisioned.ready.saturating_sub(1);
+        self.uncount(&gone.wanted_by(), Lane::Provisioned);
+        Some(gone)
     }
 
     /// Takes out provisioned idle ones of generations that are not wanted any more.

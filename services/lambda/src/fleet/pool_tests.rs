@@ -260,3 +260,21 @@ fn a_replacement_drives_out_the_stale() {
     pool.provisioned_failed(&fresh.wanted_by());
     assert_eq!(pool.count(), (1, 1));
 }
+
+#[test]
+fn a_replacement_stays_while_what_it_replaces_is_busy() {
+    let mut pool = Pool::new(LIMITS);
+    let stale = provisioned(&mut pool, 1).remove(0);
+    let fresh = Arc::new(Fake { fresh_until: Timestamp(2000), ..Arc::into_inner(fake("f", 1)).unwrap() });
+    assert_eq!(take(&mut pool, &stale), Some(Lane::Provisioned));
+    pool.provision(&fresh.wanted_by()).unwrap();
+    assert!(pool.provisioned_ready(Arc::clone(&fresh)).is_empty());
+    let gone = pool.put_back(Arc::clone(&stale), Lane::Provisioned, NOW).unwrap();
+    assert!(Arc::ptr_eq(&gone, &stale));
+    assert_eq!(pool.provisioned("f", Timestamp(1000)), ProvisionedCount { starting: 0, ready: 1, stale: 0 });
+    // One that comes when none is wanted any more goes at once.
+    pool.provision(&fresh.wanted_by()).unwrap();
+    assert_eq!(pool.set_provisioned(&fresh.wanted_by(), 0).len(), 1);
+    assert_eq!(pool.provisioned_ready(Arc::clone(&stale)).len(), 1);
+    assert_empty(&mut pool, &stale);
+}

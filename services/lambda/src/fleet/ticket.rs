@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::admission::Owner;
 use super::ending::Reason;
+use super::keeper::REPLACE_AHEAD;
 use super::pool::{Full, Lane, Place, Wish};
 use super::{Environment, Inner};
 use crate::function::FunctionConfig;
@@ -114,6 +115,10 @@ impl Ticket {
         if !environment.is_fresh(now) {
             // Dropping the ticket counts it out.
             return environment.end(Reason::Spindown);
+        }
+        if self.lane == Lane::Provisioned && !environment.is_fresh(now.after(REPLACE_AHEAD)) {
+            // It is to be replaced, and may never be idle for long.
+            self.refill();
         }
         let mut pool = self.fleet.pool();
         let unwanted = pool.put_back(environment, self.lane, now);

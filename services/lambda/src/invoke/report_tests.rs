@@ -31,6 +31,7 @@ fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
         log_format: format,
         application_log_level: None,
         system_log_level: level.map(str::to_owned),
+        tenant_isolation: false,
         tracing_mode: crate::function::TracingMode::PassThrough,
         layers: Vec::new(),
         opt_dir: None,

@@ -134,6 +134,7 @@ pub(crate) async fn update_alias(
         additional: request.routing_config.map(RoutingConfig::share).transpose()?,
     };
     let alias = lambda.functions.update_alias(&target, &request.name, request.revision_id, change).await?;
+    lambda.provision(&target).await;
     Ok(AliasConfiguration::of(&target, &request.name, &alias))
 }
 
@@ -150,6 +151,7 @@ pub(crate) async fn delete_alias(
     let target = target(&call, "DeleteAlias", &request.function_name, None)?;
     check_unqualified(&lambda, &target)?;
     lambda.functions.delete_alias(&target, &request.name).await?;
+    lambda.provision(&target).await;
     Ok(Nothing {})
 }
 

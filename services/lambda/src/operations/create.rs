@@ -15,7 +15,7 @@ use super::code_signing::wanted_id;
 use super::event_invoke::check_dead_letters;
 use super::shapes::{
     DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart,
-    TracingConfig,
+    TenancyConfig, TracingConfig,
 };
 use super::target;
 use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
@@ -59,6 +59,7 @@ pub(crate) struct CreateFunctionRequest {
     snap_start: Option<SnapStart>,
     logging_config: Option<LoggingConfig>,
     code_signing_config_arn: Option<String>,
+    tenancy_config: Option<TenancyConfig>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -180,6 +181,7 @@ async fn checked_settings(
     check_dead_letters(lambda, OPERATION, changes.dead_letter_arn.as_deref())?;
     check_runtime(&runtime, &lambda.runtimes).await?;
     let mut settings = Settings::defaults(architecture);
+    settings.tenant_isolation = request.tenancy_config.is_some();
     changes.apply(&mut settings)?;
     Ok(settings)
 }

@@ -17,6 +17,7 @@ use super::target_to_run;
 use crate::Lambda;
 use crate::asynchronous::check_size;
 use crate::error::LambdaError;
+use crate::function::FunctionConfig;
 use crate::invoke::{Invocation, Origin};
 
 /// The largest payload of a synchronous invoke: 6 MiB.
@@ -38,6 +39,7 @@ pub(crate) struct InvocationRequest {
     client_context: Option<String>,
     payload: Option<wire::Blob>,
     qualifier: Option<String>,
+    tenant_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,6 +68,7 @@ pub(crate) async fn invoke(
     if let Some(payload) = request.payload.as_ref().filter(|_| is_event) {
         check_size(payload.0.len())?;
     }
+    let tenant_id = tenant_of(&resolved.function, request.tenant_id)?;
     let payload = sound_payload(request.payload).await?;
     let client_context = request.client_context.as_deref().map(read_client_context).transpose()?;
     if request.invocation_type.as_deref() == Some("DryRun") {
@@ -80,7 +83,7 @@ pub(crate) async fn invoke(
         trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
         origin: if is_event { Origin::Event } else { Origin::Request },
         queue_age_ms: None,
-        tenant_id: None,
+        tenant_id,
     };
     if is_event {
         lambda.accept_event(&target, invocation).await?;
@@ -95,6 +98,29 @@ pub(crate) async fn invoke(
         payload: Some(wire::Blob(outcome.payload)),
         executed_version: Some(outcome.executed_version),
     })
+}
+
+/// The tenant that an invoke is for: a function that isolates tenants must be told, another must not.
+///
+/// # Errors
+/// `InvalidParameterValueException`.
+pub(crate) fn tenant_of(
+    function: &FunctionConfig,
+    tenant_id: Option<String>,
+) -> Result<Option<Arc<str>>, LambdaError> {
+    match (function.tenant_isolation, tenant_id) {
+        (true, None) => Err(LambdaError::InvalidParameter(
+            "The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your request and try \
+             again."
+                .to_owned(),
+        )),
+        (false, Some(_)) => Err(LambdaError::InvalidParameter(
+            "The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request and \
+             try again."
+                .to_owned(),
+        )),
+        (_, tenant_id) => Ok(tenant_id.map(Arc::from)),
+    }
 }
 
 fn nothing(status_code: i32) -> InvocationResponse {

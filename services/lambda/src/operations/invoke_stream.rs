@@ -16,7 +16,7 @@ use frontdoor::{Call, Streamed};
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::invoke::{read_client_context, sound_payload};
+use super::invoke::{read_client_context, sound_payload, tenant_of};
 use super::target_to_run;
 use crate::Lambda;
 use crate::error::LambdaError;
@@ -31,6 +31,7 @@ pub(crate) struct InvokeWithResponseStreamRequest {
     client_context: Option<String>,
     payload: Option<wire::Blob>,
     qualifier: Option<String>,
+    tenant_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +81,7 @@ pub(crate) async fn invoke_with_response_stream(
         trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
         origin: Origin::Stream,
         queue_age_ms: None,
-        tenant_id: None,
+        tenant_id: tenant_of(&resolved.function, request.tenant_id)?,
     };
     lambda.check_loop(&resolved.function, invocation.trace_header.as_deref())?;
     let executed_version = Some(resolved.function.version.clone());

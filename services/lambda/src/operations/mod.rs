@@ -3,6 +3,7 @@
 pub(crate) mod aliases;
 pub(crate) mod code;
 pub(crate) mod code_signing;
+pub(crate) mod concurrency;
 pub(crate) mod create;
 pub(crate) mod event_invoke;
 pub(crate) mod event_sources;
@@ -11,6 +12,7 @@ pub(crate) mod invoke_stream;
 pub(crate) mod layer_policies;
 pub(crate) mod layers;
 pub(crate) mod permissions;
+pub(crate) mod provisioned;
 pub(crate) mod read;
 pub(crate) mod recursion;
 pub(crate) mod resource_policy;

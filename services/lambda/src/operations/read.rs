@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
+use super::concurrency::{Concurrency, reserved};
 use super::shapes::{FunctionConfiguration, Shown};
 use super::target;
 use crate::Lambda;
@@ -45,6 +46,8 @@ pub(crate) struct GetFunctionResponse {
     code: FunctionCodeLocation,
     #[serde(skip_serializing_if = "Tags::is_empty")]
     tags: Tags,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Concurrency>,
 }
 
 #[derive(Debug, Serialize)]
@@ -68,6 +71,8 @@ pub(crate) async fn get_function(
         configuration: FunctionConfiguration::of(&target, version, &record, Shown::Settled),
         code: FunctionCodeLocation { repository_type: "S3", location },
         tags: lambda.functions.tags(&target)?,
+        concurrency: reserved(&lambda, &target)?
+            .map(|count| Concurrency { reserved_concurrent_executions: Some(count) }),
     })
 }
 
@@ -212,7 +217,8 @@ pub(crate) async fn get_account_settings(
     call: Call,
     _request: GetAccountSettingsRequest,
 ) -> Result<GetAccountSettingsResponse, LambdaError> {
-    let usage = lambda.functions.usage(&Space::new(call.account(), call.region()))?;
+    let space = Space::new(call.account(), call.region());
+    let (usage, ledger) = (lambda.functions.usage(&space)?, lambda.functions.ledger(&space)?);
     let limits = &lambda.limits;
     Ok(GetAccountSettingsResponse {
         account_limit: AccountLimit {
@@ -220,7 +226,7 @@ pub(crate) async fn get_account_settings(
             code_size_unzipped: MAX_UNPACKED_BYTES,
             code_size_zipped: MAX_ZIPPED_BYTES,
             concurrent_executions: limits.concurrent_executions,
-            unreserved_concurrent_executions: limits.concurrent_executions,
+            unreserved_concurrent_executions: ledger.unreserved(limits.concurrent_executions),
         },
         account_usage: AccountUsage { total_code_size: usage.code_bytes, function_count: usage.functions },
     })

@@ -56,6 +56,15 @@ pub(crate) struct FunctionConfiguration {
     pub(crate) dead_letter_config: Option<DeadLetterConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) layers: Vec<Layer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tenancy_config: Option<TenancyConfig>,
+}
+
+/// The mode has one value only.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct TenancyConfig {
+    tenant_isolation_mode: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -233,6 +242,9 @@ impl FunctionConfiguration {
                 .dead_letter_arn
                 .clone()
                 .map(|arn| DeadLetterConfig { target_arn: Some(arn) }),
+            tenancy_config: settings
+                .tenant_isolation
+                .then(|| TenancyConfig { tenant_isolation_mode: "PER_TENANT".to_owned() }),
             ..FunctionConfiguration::default()
         };
         configuration.show(shown);

@@ -245,5 +245,6 @@ pub(crate) async fn delete_function(
             }
         }
     }
+    lambda.provision(&target).await;
     Ok(DeleteFunctionResponse { status_code: 204 })
 }

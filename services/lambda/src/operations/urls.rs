@@ -147,6 +147,11 @@ pub(crate) async fn create_function_url_config(
     let name = &request.function_name;
     let target = target(&call, "CreateFunctionUrlConfig", name, request.qualifier.as_deref())?;
     lambda.functions.check_qualifier(&target).map_err(unknown)?;
+    if lambda.functions.get(&target.unqualified())?.settings.tenant_isolation {
+        return Err(LambdaError::InvalidParameter(
+            "Function URLs are not supported for functions with tenant isolation.".to_owned(),
+        ));
+    }
     let now = lambda.clock.now();
     let row = UrlRow {
         id: fresh_id(),

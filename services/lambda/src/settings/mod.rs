@@ -71,6 +71,7 @@ impl Settings {
             layers: Vec::new(),
             file_systems: Vec::new(),
             dead_letter_arn: None,
+            tenant_isolation: false,
         }
     }
 }

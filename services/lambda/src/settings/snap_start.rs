@@ -30,6 +30,9 @@ pub(super) fn check(settings: &Settings) -> Result<(), LambdaError> {
     if !settings.file_systems.is_empty() {
         return refuse("FileSystemConfigs");
     }
+    if settings.tenant_isolation {
+        return refuse("Tenant isolation");
+    }
     if settings.tmp_mib > MAX_TMP_MIB {
         return refuse(&format!("EphemeralStorage larger than {MAX_TMP_MIB} MB"));
     }

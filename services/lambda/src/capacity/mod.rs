@@ -7,10 +7,15 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html>.
 
+mod change;
+mod ledger;
+
 use std::sync::Arc;
 
 use base::{AccountId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use change::check_alias_change;
 
 use crate::aspects::Aspect;
 use crate::function::FunctionConfig;

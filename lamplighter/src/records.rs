@@ -1,0 +1,52 @@
+//! `GET /_lamplighter/invocations`: the records of the last invocations, for the command line and for tests.
+//!
+//! `since=N` leaves out those up to sequence N; `limit=N` gives at most so many, 1000 without it. The oldest come
+//! first, and `last` is what to ask for as `since` the next time.
+
+use std::sync::Arc;
+
+use gateway::{AdminAnswer, AdminRequest, Gateway};
+use http::{Method, StatusCode};
+use serde::Serialize;
+use service_lambda::metering::{InvocationRecord, Meter};
+
+/// The most records in one answer.
+const MOST: usize = 1000;
+
+#[derive(Serialize)]
+struct Answer {
+    last: u64,
+    invocations: Vec<Arc<InvocationRecord>>,
+}
+
+/// Offers the records of `meter`.
+pub(crate) fn offer(gateway: &Gateway, meter: &Arc<Meter>) {
+    let meter = Arc::clone(meter);
+    gateway.admin_route("invocations", move |request| {
+        let answer = answer(&meter, &request);
+        async move { answer }
+    });
+}
+
+fn answer(meter: &Meter, request: &AdminRequest) -> AdminAnswer {
+    if request.method != Method::GET {
+        return AdminAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "GET reads the records");
+    }
+    let (mut since, mut limit) = (0, MOST);
+    for (name, value) in request.query.split('&').filter_map(|pair| pair.split_once('=')) {
+        let number = value.parse::<u64>().ok();
+        match (name, number) {
+            ("since", Some(number)) => since = number,
+            ("limit", Some(number)) => limit = usize::try_from(number).unwrap_or(MOST).min(MOST),
+            _ => {
+                return AdminAnswer::error(
+                    StatusCode::BAD_REQUEST,
+                    &format!("'{name}={value}': there are since and limit, both numbers"),
+                );
+            }
+        }
+    }
+    let invocations = meter.since(since, limit);
+    let last = invocations.last().map_or(since, |record| record.sequence);
+    AdminAnswer::ok(&Answer { last, invocations })
+}
