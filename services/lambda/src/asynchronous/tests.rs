@@ -113,6 +113,7 @@ impl House {
             invoker: script.clone(),
             delivery: Delivery::new(handle.clone()),
             clock: clock.clone(),
+            gateway_port: 4566,
             data_dir: dir.path().to_owned(),
             runtimes: Arc::new(|_| Ok(())),
             limits: AccountLimits::default(),
