@@ -253,11 +253,17 @@ fn check(tx: &dyn Tx, space: &Space, target: &Target, alias: &AliasRecord) -> Ou
         return invalid("$LATEST is not supported for an alias pointing to more than 1 version".to_owned());
     }
     let Some(second) = read(additional)? else { return Ok(Err(target.at(additional).not_found())) };
+    let differ = |what: &str| {
+        let main = alias.version;
+        invalid(format!(
+            "Function versions {main} and {additional} must have the same {what} to share an alias."
+        ))
+    };
     if main.settings.role != second.settings.role {
-        return invalid(format!(
-            "Function versions {} and {additional} must have the same execution role to share an alias.",
-            alias.version
-        ));
+        return differ("execution role");
+    }
+    if main.settings.dead_letter_arn != second.settings.dead_letter_arn {
+        return differ("dead-letter queue configuration");
     }
     Ok(Ok(()))
 }

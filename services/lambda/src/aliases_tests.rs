@@ -15,7 +15,7 @@ fn target() -> Target {
     Target { account, region, name: "hello".to_owned(), qualifier: None }
 }
 
-/// A function with this many versions, the last one with another role.
+/// A function with this many versions, the last one with another role, the fifth with a dead-letter queue.
 async fn functions(versions: u32) -> Functions {
     let functions = Functions::new(Store::in_memory().unwrap(), Clock::frozen(Timestamp(1_000)), 1_000_000);
     let creation = Creation {
@@ -30,6 +30,7 @@ async fn functions(versions: u32) -> Functions {
         let change = move |record: &mut FunctionRecord| {
             record.settings.timeout_s = number;
             record.settings.role = if number == versions { "other" } else { "role" }.to_owned();
+            record.settings.dead_letter_arn = (number == 5).then(|| "queue".to_owned());
             Ok(())
         };
         functions.change_and_publish(&target(), None, true, change).await.unwrap();
@@ -77,7 +78,7 @@ async fn an_alias_is_created_changed_and_deleted() {
 
 #[tokio::test]
 async fn an_alias_leads_only_to_what_is_there_and_alike() {
-    let functions = functions(3).await;
+    let functions = functions(6).await;
     let refusal = async |version: Version, change: AliasChange| {
         functions.create_alias(&target(), "live", version, change).await.unwrap_err().to_string()
     };
@@ -88,7 +89,8 @@ async fn an_alias_leads_only_to_what_is_there_and_alike() {
     assert!(
         refusal(Version::Latest, shared(1, 0.5)).await.starts_with("$LATEST is not supported for an alias")
     );
-    assert!(refusal(to(1), shared(3, 0.5)).await.contains("same execution role"));
+    assert!(refusal(to(1), shared(6, 0.5)).await.contains("same execution role"));
+    assert!(refusal(to(1), shared(5, 0.5)).await.contains("same dead-letter queue configuration"));
     functions.create_alias(&target(), "live", to(1), shared(2, 0.5)).await.unwrap();
     functions.create_alias(&target(), "newest", Version::Latest, AliasChange::default()).await.unwrap();
 }
