@@ -620,3 +620,33 @@ def test_a_whole_answer_of_a_streaming_url_is_its_bytes(server, aws, make):
     assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
     assert answer.json == {"statusCode": 201, "body": "x"}
     assert ask(server, url, method="POST", headers=JSON, body="fail").status == 502
+
+
+def test_http2_reaches_a_url(server, aws, make):
+    url = public(aws, make(ECHO))
+    script = """
+    const http2 = require('node:http2');
+    const [port, host] = process.argv.slice(1);
+    const session = http2.connect('http://127.0.0.1:' + port);
+    const request = session.request({ ':path': '/two?a=b', ':authority': host });
+    let text = '';
+    request.setEncoding('utf8').on('data', (more) => text += more).on('end', () => { console.log(text); session.close(); });
+    request.end();
+    """
+    outcome = subprocess.run(
+        ["node", "-e", script, str(server.port), urllib.parse.urlsplit(url).netloc], capture_output=True, text=True, timeout=60)
+    event = json.loads(outcome.stdout or outcome.stderr)
+    assert (event["rawPath"], event["queryStringParameters"]) == ("/two", {"a": "b"})
+    assert event["headers"]["host"] == urllib.parse.urlsplit(url).netloc
+
+
+def test_without_authentication_nobody_signs(own_server):
+    server = own_server("--auth", "off")
+    aws = server.client("lambda")
+    aws.create_function(
+        FunctionName="open", Runtime=PYTHON, Role=ROLE, Handler="app.handler", Code={"ZipFile": zipped({"app.py": ECHO})})
+    url = aws.create_function_url_config(FunctionName="open", AuthType="AWS_IAM")["FunctionUrl"]
+    iam = ask(server, url).json["requestContext"]["authorizer"]["iam"]
+    assert (iam["userArn"], iam["accessKey"]) == (f"arn:aws:iam::{ACCOUNT}:root", None)
+    aws.update_function_url_config(FunctionName="open", AuthType="NONE")
+    assert ask(server, url).status == 403

@@ -596,3 +596,6 @@ fn remove_unpacked(data_dir: &Path) {
         }
     }
 }
+
+#[path = "api_policy_tests.rs"]
+mod policies;

@@ -53,27 +53,31 @@ pub(crate) fn resource_of(target: &Target) -> String {
     }
 }
 
+/// The policies that are looked at for one target.
+#[derive(Debug)]
+pub(crate) struct Policies(Vec<Policy>);
+
+impl Policies {
+    /// What they say of a request, together.
+    pub(crate) fn decide(&self, request: &Request<'_>) -> Decision {
+        self.0.iter().fold(Decision::Silent, |so_far, policy| so_far.and(policy.decide(request)))
+    }
+}
+
 impl Lambda {
-    /// What the policies say of a request to the target.
+    /// The function's policy, and that of the version or alias.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) fn policy_decision(
-        &self,
-        target: &Target,
-        request: &Request<'_>,
-    ) -> Result<Decision, LambdaError> {
-        let decide = |at: &str| -> Result<Decision, LambdaError> {
-            match self.functions.aspect::<PolicyRow>(target, at)? {
-                Some(row) => Ok(Policy::stored(&row.text)?.decide(request)),
-                None => Ok(Decision::Silent),
+    pub(crate) fn policies(&self, target: &Target) -> Result<Policies, LambdaError> {
+        let mut policies = Vec::new();
+        let qualifier = Some(kept_at(target)).filter(|qualifier| !qualifier.is_empty());
+        for at in [Some(""), qualifier].into_iter().flatten() {
+            if let Some(row) = self.functions.aspect::<PolicyRow>(target, at)? {
+                policies.push(Policy::stored(&row.text)?);
             }
-        };
-        let own = decide("")?;
-        match kept_at(target) {
-            "" => Ok(own),
-            qualifier => Ok(own.and(decide(qualifier)?)),
         }
+        Ok(Policies(policies))
     }
 
     /// Whether the caller may run the target. Within one account the policy can only deny; services and other accounts
@@ -83,14 +87,19 @@ impl Lambda {
     /// `AccessDeniedException`.
     pub(crate) fn permit_invoke(&self, call: &Call, target: &Target) -> Result<(), LambdaError> {
         const ACTION: &str = "lambda:InvokeFunction";
+        let policies = self.policies(target)?;
+        let own = account_of(call.principal()) == Some(target.account);
+        if own && policies.0.is_empty() {
+            return Ok(());
+        }
         let resource = resource_of(target);
         let mut request = Request::new(ACTION, call.principal(), &resource);
         let source_account = call.on_behalf().map(|on_behalf| on_behalf.source_account.to_string());
         request.source_arn = call.on_behalf().map(|on_behalf| on_behalf.source_arn.as_ref());
         request.source_account = source_account.as_deref();
-        let why = match self.policy_decision(target, &request)? {
+        let why = match policies.decide(&request) {
             Decision::Allowed => return Ok(()),
-            Decision::Silent if account_of(call.principal()) == Some(target.account) => return Ok(()),
+            Decision::Silent if own => return Ok(()),
             Decision::Silent => format!("because no resource-based policy allows the {ACTION} action"),
             Decision::Denied => "with an explicit deny in a resource-based policy".to_owned(),
         };

@@ -1,8 +1,8 @@
-//! Resource policies: who may use a function, a version, an alias or a layer version beside its own account.
+//! Resource policies: who may use a function, a version or an alias beside its own account.
 //!
-//! A policy is the text that is stored and shown; [`Policy::decide`] says what it means for one request. Where a policy
-//! is kept, and under which revision, is `kept`'s business for functions. Identity policies, and what they add
-//! within one account, are not evaluated here.
+//! A policy is the text that is stored and shown; [`Policy::decide`] says what it means for one request. Where a function's
+//! policies are kept, and what they come to for a call, is `kept`'s business. Identity policies, and what they add within
+//! one account, are not evaluated here. A layer's policies hold so much less that `layers` has a form of its own.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html>.
 
@@ -188,11 +188,6 @@ impl Policy {
             })
         })
     }
-
-    /// Whether the policy alone permits a request.
-    pub(crate) fn allows(&self, request: &Request<'_>) -> bool {
-        self.decide(request) == Decision::Allowed
-    }
 }
 
 /// A statement or a document as JSON text.
@@ -324,7 +319,8 @@ mod tests {
         let ann = user(111_122_223_333, "ann");
         let sns = Principal::Service("sns.amazonaws.com");
         let covered = |block: &str, principal: &Principal| {
-            policy(block, "Allow", ARN).allows(&Request::new("lambda:InvokeFunction", principal, ARN))
+            let request = Request::new("lambda:InvokeFunction", principal, ARN);
+            policy(block, "Allow", ARN).decide(&request) == Decision::Allowed
         };
         for everyone in [r#""*""#, r#"{"AWS":"*"}"#] {
             assert!(

@@ -238,11 +238,12 @@ fn refusal(
             "no resource-based policy allows lambda:InvokeFunction (add it with InvokedViaFunctionUrl)",
         ),
     ];
+    let policies = lambda.policies(target)?;
     for (action, silence) in reasons {
         let mut request = Request::new(action, principal, &resource);
         request.function_url_auth_type = Some(auth_type.as_str());
         request.invoked_via_function_url = true;
-        match lambda.policy_decision(target, &request)? {
+        match policies.decide(&request) {
             Decision::Allowed => {}
             Decision::Denied => return Ok(Some("a resource-based policy denies it")),
             Decision::Silent if own => {}
