@@ -118,7 +118,6 @@ impl House {
             runtimes: Arc::new(|_| Ok(())),
             limits: AccountLimits::default(),
             code_url: None,
-            gateway_port: 4566,
         })
         .unwrap();
         let service = crate::service(Arc::clone(&lambda));
