@@ -1,7 +1,7 @@
 """Measures the runtime clients side by side, official and ours: events per second through a fake Runtime API, and the
 time from the start of the process to its first question for an event. Not a test: run it by hand.
 
-Usage: python bench.py [python|node]
+Usage: python bench.py [python|node|ruby|java]
 """
 
 import os
@@ -122,6 +122,25 @@ def report(clients, task_root, handler, plain):
               % (name, min(wall), statistics.median(wall), min(cpu), statistics.median(cpu)))
 
 
+JAVA_FLAGS = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:-UsePerfData", "-Xmx108m", "-Xlog:disable"]
+
+
+def java_clients(scratch, task, runtime):
+    """Without the archive of classes, and with it."""
+    import zipfile
+
+    with zipfile.ZipFile(os.path.join(ROOT, "tests", "handlers", "java", "handlers.jar")) as jar:
+        jar.extractall(task)
+    os.mkdir(runtime)
+    shutil.copy(os.path.join(ROOT, "java", "lamplighter-runtime.jar"), runtime)
+    client = ["-cp", "../runtime/lamplighter-runtime.jar", "lamplighter.runtime.Main"]
+    archive = os.path.join(runtime, "x.jsa")
+    subprocess.run(["java", *JAVA_FLAGS, f"-XX:ArchiveClassesAtExit={archive}", *client, "--rehearse"],
+                   cwd=task, check=True, capture_output=True)
+    return {"ours": ["java", *JAVA_FLAGS, f"-XX:SharedArchiveFile={archive}", *client],
+            "unarchived": ["java", *JAVA_FLAGS, *client]}
+
+
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         task, runtime = os.path.join(scratch, "task"), os.path.join(scratch, "runtime")
@@ -140,6 +159,13 @@ def main():
                 "official": [sys.executable, "-m", "awslambdaric", "hello.handler"],
             }
             report(clients, task, "hello.handler", [python, "-c", "pass"])
+        elif which == "ruby":
+            with open(os.path.join(task, "hello.rb"), "w") as file:
+                file.write("def handler(event:, context:)\n  { hello: event['key'] }\nend\n")
+            clients = {"ours": ["ruby", "--disable-gems", os.path.join(ROOT, "ruby", "bootstrap.rb")]}
+            report(clients, task, "hello.handler", ["ruby", "--disable-gems", "-e", "1"])
+        elif which == "java":
+            report(java_clients(scratch, task, runtime), task, "example.App::echo", ["java", *JAVA_FLAGS, "-version"])
         else:
             import test_node
 

@@ -142,6 +142,20 @@ end
         large = {"filler": "x" * (6 * MIB - 100)}
         assert invoke(client, ruby("def handler(event:, context:)\n  event\nend\n", MemorySize=512), large)[0] == large
 
+    def test_answers_that_are_too_large(self, client, ruby):
+        name = ruby("def handler(event:, context:)\n  'x' * event\nend\n", MemorySize=512)
+        answer, error, _ = invoke(client, name, 7 * MIB)
+        assert error == "Unhandled" and answer["errorType"] == "Function.ResponseSizeTooLarge"
+        assert invoke(client, name, 2)[0] == "xx"
+
+    def test_a_wrapper_starts_it(self, client, ruby):
+        files = {
+            "app.rb": "def handler(event:, context:)\n  ENV['FROM']\nend\n",
+            "wrap": ("#!/bin/sh\nexport FROM=wrapper\nexec \"$@\"\n", 0o755),
+        }
+        name = ruby(files, Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}})
+        assert invoke(client, name)[0] == "wrapper"
+
     def test_logs(self, mapped, client, ruby):
         source = """
 require 'logger'
@@ -216,6 +230,19 @@ class TestJava:
         assert seen["maxMemory"] <= 64 * MIB and not any("MaxHeapSize" in option for option in seen["options"])
         assert "Picked up JAVA_TOOL_OPTIONS: -Xmx64m -XX:+UseParallelGC" in log
 
+    @pytest.mark.parametrize("collector", ["-XX:+UseG1GC", "-XX:+UseZGC"])
+    def test_other_collectors(self, client, java, collector):
+        name = java("example.App::looks", Environment={"Variables": {"JAVA_TOOL_OPTIONS": collector}})
+        seen, error, log = invoke(client, name)
+        assert error is None and collector in seen["options"], log
+
+    def test_a_wrapper_starts_it(self, client, java):
+        package = zipped({"lib/handlers.jar": JAR.read_bytes(),
+                          "wrap": ("#!/bin/sh\nexport AWS_EXECUTION_ENV=wrapper\nexec \"$@\"\n", 0o755)})
+        variables = {"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/wrap"}}
+        assert invoke(client, java("example.App::looks", package=package, Environment=variables))[0]["environment"] == (
+            "wrapper")
+
     def test_every_kind_of_package(self, client, java):
         """Classes (a jar is a zip of them), and a jar in lib."""
         in_lib = zipped({"lib/handlers.jar": JAR.read_bytes(), "note.txt": "a note"})
@@ -259,6 +286,8 @@ class TestJava:
         answer, error, _ = invoke(client, name, 2_000)
         assert error == "Unhandled"
         assert answer["errorType"] in ("java.lang.OutOfMemoryError", "Runtime.ExitError", "Runtime.OutOfMemory")
+        answer, error, _ = invoke(client, java("example.App::large", MemorySize=512), 7 * MIB)
+        assert error == "Unhandled" and answer["errorType"] == "Function.ResponseSizeTooLarge"
         large = {"filler": "x" * (6 * MIB - 100)}
         assert invoke(client, java("example.App::echo", MemorySize=1024), large)[0] == large
 

@@ -106,7 +106,9 @@ fn build(jar: &Jar) -> Result<PathBuf, String> {
     run_command(javac.args(files(&sources, "java")?))?;
     let made = folder.join("made.jar");
     let mut pack = Command::new("jar");
-    pack.args(["--create", "--no-manifest", "--date", DATE, "--file"]).arg(&made).current_dir(&classes);
+    pack.args(["--create", "--no-compress", "--no-manifest", "--date", DATE, "--file"])
+        .arg(&made)
+        .current_dir(&classes);
     run_command(pack.args(files(&classes, "class")?))?;
     Ok(made)
 }

@@ -11,8 +11,9 @@ class Codec {
     private static final String SERVICE = "META-INF/services/" + CustomPojoSerializer.class.getName();
 
     /** The function's own, if it brings one as a service; ours otherwise. */
-    static Codec find(ClassLoader loader) {
-        if (loader.getResource(SERVICE) == null) {
+    static Codec find(UserClasses loader) {
+        // Not getResource: the library has none of these, but opens its image to see.
+        if (loader.findResource(SERVICE) == null) {
             return new Codec();
         }
         Iterator<CustomPojoSerializer> found = ServiceLoader.load(CustomPojoSerializer.class, loader).iterator();

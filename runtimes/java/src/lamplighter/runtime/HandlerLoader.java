@@ -28,7 +28,7 @@ final class HandlerLoader {
     private HandlerLoader() {}
 
     /** Throws a fatal {@link Fault} if the class cannot be loaded or made; any other is the answer to every event. */
-    static Handler load(String name, ClassLoader loader) {
+    static Handler load(String name, UserClasses loader) {
         try {
             return find(name, loader);
         } catch (Fault fault) {
@@ -41,7 +41,7 @@ final class HandlerLoader {
         }
     }
 
-    private static Handler find(String name, ClassLoader loader) {
+    private static Handler find(String name, UserClasses loader) {
         String[] parts = name.split("::", -1);
         if (parts.length > 2 || parts[0].isEmpty() || (parts.length == 2 && parts[1].isEmpty())) {
             throw Fault.of("Invalid handler: `" + name + "'");
@@ -57,7 +57,7 @@ final class HandlerLoader {
         return parts.length == 2 ? ofMethod(found, parts[1], loader) : ofInterface(found, loader);
     }
 
-    private static Handler ofInterface(Class<?> found, ClassLoader loader) {
+    private static Handler ofInterface(Class<?> found, UserClasses loader) {
         if (RequestStreamHandler.class.isAssignableFrom(found)) {
             return new Streams((RequestStreamHandler) instance(found));
         }
@@ -71,7 +71,7 @@ final class HandlerLoader {
         return new Objects(instance(found), null, types[0], true, types[1], loader);
     }
 
-    private static Handler ofMethod(Class<?> found, String name, ClassLoader loader) {
+    private static Handler ofMethod(Class<?> found, String name, UserClasses loader) {
         List<Method> methods = new ArrayList<>();
         try {
             for (Method method : found.getMethods()) {
@@ -104,7 +104,7 @@ final class HandlerLoader {
     }
 
     /** Null if a method of this signature is no handler. */
-    private static Handler ofSignature(Class<?> found, Method method, ClassLoader loader) {
+    private static Handler ofSignature(Class<?> found, Method method, UserClasses loader) {
         Class<?>[] types = method.getParameterTypes();
         int at = 0;
         boolean in = at < types.length && types[at] == InputStream.class;
@@ -229,7 +229,7 @@ final class HandlerLoader {
         private final Type answer;
         private final Codec codec;
 
-        Objects(Object target, Method method, Type event, boolean takesContext, Type answer, ClassLoader loader) {
+        Objects(Object target, Method method, Type event, boolean takesContext, Type answer, UserClasses loader) {
             this.target = target;
             this.method = method;
             this.event = event;

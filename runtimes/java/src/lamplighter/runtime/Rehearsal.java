@@ -2,6 +2,7 @@ package lamplighter.runtime;
 
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
+import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.InetAddress;
@@ -32,6 +33,7 @@ final class Rehearsal {
         platform.setDaemon(true);
         platform.start();
         Logs.LOGGER.log("rehearsal\n");
+        UserClasses.rehearse(new File(System.getProperty("user.dir")));
         Failure.of(new RuntimeException("rehearsal", new IllegalStateException()));
         try {
             RuntimeApi api = new RuntimeApi("127.0.0.1:" + listener.getLocalPort());

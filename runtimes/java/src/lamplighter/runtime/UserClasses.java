@@ -1,9 +1,13 @@
 package lamplighter.runtime;
 
 import java.io.File;
+import java.io.IOException;
 import java.net.MalformedURLException;
 import java.net.URL;
 import java.net.URLClassLoader;
+import java.security.CodeSource;
+import java.security.PermissionCollection;
+import java.security.Permissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -21,6 +25,26 @@ final class UserClasses extends URLClassLoader {
 
     private UserClasses(URL[] path) {
         super(path, ClassLoader.getSystemClassLoader());
+    }
+
+    /** Nobody asks for permissions any more, but to make them up takes a while. */
+    @Override
+    protected PermissionCollection getPermissions(CodeSource source) {
+        return new Permissions();
+    }
+
+    /** Loads what the search for classes needs. */
+    static void rehearse(File folder) throws IOException {
+        File file = new File(folder, "rehearsal");
+        file.createNewFile();
+        try (UserClasses loader = of(folder.getPath())) {
+            loader.getResource(file.getName());
+            loader.loadClass("rehearsal.Missing");
+        } catch (ClassNotFoundException e) {
+            // As it should be.
+        } finally {
+            file.delete();
+        }
     }
 
     static UserClasses of(String taskRoot) throws MalformedURLException {

@@ -224,6 +224,10 @@ public class App {
         return all.size();
     }
 
+    public String large(int length) {
+        return new String(new char[length]).replace('\0', 'x');
+    }
+
     public String sleeps(int milliseconds) throws InterruptedException {
         Thread.sleep(milliseconds);
         return "awake";
