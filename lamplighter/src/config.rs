@@ -10,6 +10,7 @@ use base::Region;
 use clap::{Args, ValueEnum};
 use runtimes::RuntimeMap;
 use serde::Deserialize;
+use service_lambda::AccessPoints;
 
 /// The settings of `start` and `run`, as given.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -36,6 +37,12 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "LAMPLIGHTER_RUNTIME_MAP", value_name = "RUNTIME=RUNTIME", value_delimiter = ',')]
     #[serde(default)]
     runtime_map: Vec<String>,
+
+    /// A folder of this host that functions may mount as a file system, such as
+    /// fsap-0123456789abcdef0=/srv/shared; may be repeated
+    #[arg(long, env = "LAMPLIGHTER_ACCESS_POINT", value_name = "FSAP-ID=DIR", value_delimiter = ',')]
+    #[serde(default)]
+    access_point: Vec<String>,
 
     /// The region of requests that name none [default: us-east-1]
     #[arg(long, env = "LAMPLIGHTER_REGION")]
@@ -85,6 +92,7 @@ pub(crate) struct Settings {
     pub(crate) auth: Auth,
     pub(crate) store: StoreEngine,
     pub(crate) runtime_map: RuntimeMap,
+    pub(crate) access_points: AccessPoints,
     pub(crate) region: Region,
     pub(crate) account_concurrency: u32,
     pub(crate) log: String,
@@ -100,6 +108,7 @@ impl ServerArgs {
     pub(crate) fn resolve(self) -> Result<Settings, ConfigError> {
         let file = self.file()?;
         let runtime_map = if self.runtime_map.is_empty() { file.runtime_map } else { self.runtime_map };
+        let access_points = if self.access_point.is_empty() { file.access_point } else { self.access_point };
         let region = self.region.or(file.region).unwrap_or_else(|| "us-east-1".to_owned());
         let settings = Settings {
             listen: self.listen.or(file.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 4566))),
@@ -110,6 +119,7 @@ impl ServerArgs {
             auth: self.auth.or(file.auth).unwrap_or(Auth::Audit),
             store: self.store.or(file.store).unwrap_or(StoreEngine::Fjall),
             runtime_map: RuntimeMap::parse(&runtime_map).map_err(|error| ConfigError(error.to_string()))?,
+            access_points: parse_access_points(&access_points)?,
             region: region.parse().map_err(|error| ConfigError(format!("--region: {error}")))?,
             account_concurrency: self.account_concurrency.or(file.account_concurrency).unwrap_or(1000),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
@@ -143,6 +153,29 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
         .unwrap_or(text)
         .parse()
         .map_err(|_| "it must be an address and a port, such as 127.0.0.1:4566 or [::1]:4566".to_owned())
+}
+
+/// `fsap-` with 17 hexadecimal digits, as AWS's are, and a folder that is there.
+fn parse_access_points(texts: &[String]) -> Result<AccessPoints, ConfigError> {
+    let mut points = AccessPoints::default();
+    for text in texts {
+        let wrong = |why: String| ConfigError(format!("--access-point {text}: {why}"));
+        let form = "it must be an id and a folder, such as fsap-0123456789abcdef0=/srv/shared";
+        let (id, folder) = text.split_once('=').ok_or_else(|| wrong(form.to_owned()))?;
+        let digits = id.strip_prefix("fsap-").unwrap_or_default();
+        let is_hex = digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        if digits.len() != 17 || !is_hex {
+            return Err(wrong(form.to_owned()));
+        }
+        let folder = Path::new(folder).canonicalize().map_err(|error| wrong(error.to_string()))?;
+        if !folder.is_dir() {
+            return Err(wrong("it is not a folder".to_owned()));
+        }
+        if points.0.insert(id.to_owned(), folder).is_some() {
+            return Err(wrong(format!("{id} is given twice")));
+        }
+    }
+    Ok(points)
 }
 
 /// Boxes and logs name the folder; it shall not depend on where the server was started.
@@ -192,6 +225,24 @@ mod tests {
         assert_eq!(parse_address("localhost:80").unwrap(), "127.0.0.1:80".parse().unwrap());
         assert_eq!(parse_address("[::1]:80").unwrap(), "[::1]:80".parse().unwrap());
         assert!(parse_address("4566").unwrap_err().contains("127.0.0.1:4566"));
+    }
+
+    #[test]
+    fn an_access_point_is_an_id_and_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        let id = "fsap-0123456789abcdef0";
+        let parse = |texts: &[String]| parse_access_points(texts).map_err(|error| error.to_string());
+        let points = parse(&[format!("{id}={}", path.display())]).unwrap();
+        assert_eq!(points.0.get(id), Some(&path));
+        assert!(parse(&[format!("{id}=/no/such/folder")]).unwrap_err().contains("/no/such/folder"));
+        for wrong in
+            [id.to_owned(), format!("fsap-0={}", path.display()), format!("{id}g={}", path.display())]
+        {
+            assert!(parse(&[wrong]).unwrap_err().contains("such as fsap-"));
+        }
+        let twice = format!("{id}={}", path.display());
+        assert!(parse(&[twice.clone(), twice]).unwrap_err().contains("twice"));
     }
 
     #[test]

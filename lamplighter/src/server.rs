@@ -209,6 +209,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
             concurrent_executions: settings.account_concurrency,
             ..AccountLimits::default()
         },
+        access_points: settings.access_points.clone(),
         code_url: Some(Arc::new({
             let downloads = downloads.clone();
             move |digest: &str| downloads.url(PACKAGES, digest)
@@ -277,6 +278,7 @@ pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
             auth: Auth::Audit,
             store: StoreEngine::Fjall,
             runtime_map: runtimes::RuntimeMap::default(),
+            access_points: service_lambda::AccessPoints::default(),
             region: base::Region::default(),
             account_concurrency: 1000,
             log: "off".to_owned(),

@@ -2,8 +2,10 @@
 import base64
 import json
 import os
+import shutil
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,6 +89,55 @@ def handler(event, context):
     assert run(aws, first) == [[], 28]
     assert run(aws, first) == [["kept"], 28]
     assert run(aws, second) == [[], 28]
+
+
+def loop_devices():
+    """How many loop devices hold a file, in the whole machine."""
+    return sum(int((device / "size").read_text()) > 0 for device in Path("/sys/block").glob("loop*"))
+
+
+TMP_ON_DISK = os.geteuid() == 0 and os.path.exists("/dev/loop-control") and bool(shutil.which("mkfs.ext4"))
+FILL = """
+import os
+def handler(event, context):
+    before, done = sorted(os.listdir('/tmp')), 0
+    with open('/tmp/' + event['name'], 'wb', buffering=0) as out:
+        try:
+            while done < event['mib']:
+                out.write(bytes(1024 * 1024))
+                done += 1
+        except OSError as error:
+            return [before, error.errno, done]
+    return [before, None, done]
+"""
+
+
+@pytest.mark.skipif(not TMP_ON_DISK, reason="/tmp is in memory here")
+def test_tmp_is_a_disk_and_no_memory(aws, make):
+    name = make(FILL, MemorySize=128, Timeout=60)
+    assert run(aws, name, {"name": "a", "mib": 400}) == [[], None, 400]
+    before, error, done = run(aws, name, {"name": "b", "mib": 200})
+    assert (before, error) == (["a"], 28) and 110 <= done <= 120
+    larger = make(FILL, MemorySize=128, Timeout=60, EphemeralStorage={"Size": 1024})
+    assert run(aws, larger, {"name": "a", "mib": 900}) == [[], None, 900]
+
+
+@pytest.mark.skipif(not TMP_ON_DISK, reason="/tmp is in memory here")
+def test_disks_are_gone_with_their_server(own_server, make):
+    before = loop_devices()
+    server = own_server()
+    aws = server.client("lambda")
+    for size in (512, 600):
+        assert run(aws, make(FILL, client=aws, EphemeralStorage={"Size": size}), {"name": "a", "mib": 1})[1] is None
+    assert loop_devices() > before
+    server.kill()
+    deadline = time.monotonic() + 20
+    while loop_devices() > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert loop_devices() <= before
+    server.restart()
+    name = make(FILL, client=server.client("lambda"))
+    assert run(server.client("lambda"), name, {"name": "b", "mib": 1}) == [[], None, 1]
 
 
 def test_network_reaches_the_platform_and_nothing_else_of_the_host(aws, make, server):

@@ -149,6 +149,7 @@ fn trial_spec(trial: u32) -> BoxSpec {
         max_processes: 16,
         max_files: 64,
         mounts: vec![],
+        folders: vec![],
         command: vec!["true".into()],
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: "/".into(),
@@ -191,10 +192,19 @@ fn describe_groups(facts: &HostFacts, report: &mut DoctorReport) {
         _ => report.add("control groups", Health::Good, mode, None),
     }
     match groups.memory {
-        Some(_) => report.add("memory limit", Health::Good, "by the kernel; /tmp counts as memory", None),
+        Some(_) => report.add("memory limit", Health::Good, "by the kernel", None),
         None => {
-            let detail = "a watchdog looks every 50 ms and kills what uses too much; /tmp does not count";
+            let detail = "a watchdog looks every 50 ms and kills what uses too much";
             report.add("memory limit", Health::Weak, detail, Some(delegate));
+        }
+    }
+    match &facts.no_disks {
+        None => report.add("/tmp", Health::Good, "a disk of its own size; it does not count as memory", None),
+        Some(why) => {
+            let counts = if groups.memory.is_some() { "; it counts as the function's memory" } else { "" };
+            let remedy =
+                "run as root on a host with loop devices (/dev/loop-control) and e2fsprogs (mkfs.ext4)";
+            report.add("/tmp", Health::Weak, format!("in memory ({why}){counts}"), Some(remedy));
         }
     }
     match groups.cpu {

@@ -24,6 +24,8 @@ pub(crate) struct Hello {
     /// First host user id of the range given to boxes.
     pub(crate) uid_base: u32,
     pub(crate) control_groups: crate::ControlGroups,
+    /// Whether to try for disks.
+    pub(crate) disks: bool,
 }
 
 /// Server to spawner.
@@ -44,6 +46,8 @@ pub(crate) struct LaunchRequest {
     pub(crate) max_files: u32,
     /// Host path, path inside.
     pub(crate) mounts: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The same, to be written to.
+    pub(crate) folders: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) command: Vec<Vec<u8>>,
     /// `NAME=value`.
     pub(crate) env: Vec<Vec<u8>>,
@@ -72,6 +76,8 @@ pub(crate) enum Event {
     Unable(String),
     /// The box's init is gone, and so is everything that belonged to it.
     Gone { serial: u64, oom_killed: bool, peak_memory_bytes: u64 },
+    /// From now on `/tmp` is in memory: a disk could not be made.
+    NoMoreDisks(String),
     /// The launch did not even get a process.
     NotStarted { serial: u64, errno: i32 },
 }
@@ -87,6 +93,8 @@ pub(crate) struct HostFacts {
     pub(crate) cgroups: crate::cgroup::Layout,
     /// Landlock's version; 0: not available.
     pub(crate) landlock_abi: u32,
+    /// Why `/tmp` is in memory; `None`: it is on disk.
+    pub(crate) no_disks: Option<String>,
 }
 
 /// Box init to server, over the launch channel.

@@ -46,6 +46,8 @@ pub struct SandboxConfig {
     pub uid_base: u32,
     /// Which control groups to use.
     pub control_groups: ControlGroups,
+    /// Whether `/tmp` is a disk where the host can do that. If not it is in memory.
+    pub disks: bool,
 }
 
 /// Which of the host's control groups to use.
@@ -68,6 +70,7 @@ impl SandboxConfig {
             executable: None,
             uid_base: 700_000,
             control_groups: ControlGroups::Best,
+            disks: true,
         }
     }
 }
@@ -205,6 +208,7 @@ impl Spawner {
             instance: format!("{}-{pid}", std::process::id()),
             uid_base: config.uid_base,
             control_groups: config.control_groups,
+            disks: config.disks,
         };
         let facts = Self::greet(ours, &hello).await;
         let (socket, facts) = match facts {
@@ -430,6 +434,9 @@ async fn listen(
                     entry.ended(false, 0);
                 }
             }
+            Ok(Event::NoMoreDisks(why)) => {
+                tracing::warn!(%why, "no disk for /tmp could be made: it is in memory from now on");
+            }
             Ok(other) => tracing::warn!(event = ?other, "unexpected word from the spawner"),
             Err(error) => tracing::warn!(%error, "unreadable word from the spawner"),
         }
@@ -483,6 +490,7 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         max_files: spec.max_files,
         // The spawner's working directory is not the server's.
         mounts: spec.mounts.iter().map(|mount| (path(&absolute(&mount.host)), path(&mount.inside))).collect(),
+        folders: spec.folders.iter().map(|one| (path(&absolute(&one.host)), path(&one.inside))).collect(),
         command: bytes_of(&spec.command),
         env: pairs(&spec.env),
         cwd: path(&spec.cwd),

@@ -25,6 +25,18 @@ pub struct ReadOnlyMount {
     pub inside: PathBuf,
 }
 
+/// A directory of the host that the box may write to, without set-uid files and devices. Several boxes may share it.
+///
+/// As root, the box's user acts there as the directory's owner, unless that is root or the file system cannot do it:
+/// then the box is anybody, and the directory's mode decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedFolder {
+    /// The path on the host, as for [`ReadOnlyMount`].
+    pub host: PathBuf,
+    /// The absolute path inside the box.
+    pub inside: PathBuf,
+}
+
 /// Everything a box is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BoxSpec {
@@ -32,7 +44,7 @@ pub struct BoxSpec {
     pub id: String,
     /// Who owns the box. As root, each slot is an own user id on the host, so that two owners share nothing.
     pub owner_slot: u32,
-    /// Memory limit, in MiB. What the box keeps in `/tmp` counts too.
+    /// Memory limit, in MiB. What the box keeps in `/tmp` counts only where `/tmp` is in memory (see the doctor).
     pub memory_mib: u32,
     /// CPU share: 1000 is one processor.
     pub cpu_millis: u32,
@@ -44,6 +56,8 @@ pub struct BoxSpec {
     pub max_files: u32,
     /// Directories of the host to show inside.
     pub mounts: Vec<ReadOnlyMount>,
+    /// Directories of the host that the box may write to.
+    pub folders: Vec<SharedFolder>,
     /// Program and arguments, as seen inside.
     pub command: Vec<OsString>,
     /// The whole environment of the program.
@@ -93,18 +107,16 @@ impl BoxSpec {
         if !is_clean_absolute(&self.cwd) {
             return refuse(format!("cwd '{}' must be absolute, without '..'", self.cwd.display()));
         }
-        for mount in &self.mounts {
-            if !is_clean_absolute(&mount.inside) || mount.inside == Path::new("/") {
-                let inside = mount.inside.display();
+        let targets = self.mounts.iter().map(|mount| &mount.inside);
+        for inside in targets.chain(self.folders.iter().map(|folder| &folder.inside)) {
+            if !is_clean_absolute(inside) || inside == Path::new("/") {
+                let inside = inside.display();
                 return refuse(format!(
                     "mount target '{inside}' must be absolute, without '..', and not '/'"
                 ));
             }
-            if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| mount.inside.starts_with(own)) {
-                return refuse(format!(
-                    "mount target '{}' belongs to the box itself",
-                    mount.inside.display()
-                ));
+            if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| inside.starts_with(own)) {
+                return refuse(format!("mount target '{}' belongs to the box itself", inside.display()));
             }
         }
         Ok(())

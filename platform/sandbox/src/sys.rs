@@ -106,6 +106,10 @@ pub(crate) const ATTR_NO_DEV: u64 = 0x4;
 
 /// Sets attributes of the mount that `fd` refers to, and of all below it.
 pub(crate) fn mount_setattr(fd: &impl AsRawFd, attributes: u64) -> io::Result<()> {
+    set_mount_attributes(fd, attributes, 0, libc::AT_EMPTY_PATH | libc::AT_RECURSIVE)
+}
+
+fn set_mount_attributes(fd: &impl AsRawFd, attributes: u64, userns_fd: u64, flags: c_int) -> io::Result<()> {
     #[repr(C)]
     struct MountAttr {
         set: u64,
@@ -113,8 +117,7 @@ pub(crate) fn mount_setattr(fd: &impl AsRawFd, attributes: u64) -> io::Result<()
         propagation: u64,
         userns_fd: u64,
     }
-    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns_fd: 0 };
-    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    let attr = MountAttr { set: attributes, clear: 0, propagation: 0, userns_fd };
     // SAFETY: the path is an empty C string, `attr` is the kernel's structure of the given size; both outlive the
     // call, which keeps neither.
     check(unsafe {
@@ -128,6 +131,58 @@ pub(crate) fn mount_setattr(fd: &impl AsRawFd, attributes: u64) -> io::Result<()
         )
     })?;
     Ok(())
+}
+
+/// Lets the user `outside` (an id of this user namespace) own in the mount that `fd` refers to what `inside` owns on
+/// the disk. The mount must be nowhere yet.
+pub(crate) fn map_owner(fd: &impl AsRawFd, space: &impl AsRawFd) -> io::Result<()> {
+    const ATTR_IDMAP: u64 = 0x10_0000;
+    set_mount_attributes(fd, ATTR_IDMAP, space.as_raw_fd() as u64, libc::AT_EMPTY_PATH)
+}
+
+/// The number of a loop device that nobody uses at this moment.
+pub(crate) fn free_loop_device() -> io::Result<u32> {
+    const LOOP_CTL_GET_FREE: u64 = 0x4C82;
+    let control = std::fs::File::options().read(true).write(true).open("/dev/loop-control")?;
+    // SAFETY: this request takes no argument and only returns a number.
+    let number =
+        check(libc::c_long::from(unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) }))?;
+    u32::try_from(number).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Puts a file on a loop device that lets go of it when the device is closed for the last time.
+pub(crate) fn configure_loop(device: RawFd, image: RawFd) -> io::Result<()> {
+    const LOOP_CONFIGURE: u64 = 0x4C0A;
+    const LO_FLAGS_AUTOCLEAR: u32 = 4;
+    #[repr(C)]
+    struct LoopConfig {
+        fd: u32,
+        block_size: u32,
+        /// `loop_info64` up to its flags: two numbers of devices, an inode, offset and size limit.
+        numbers: [u64; 5],
+        number: u32,
+        encrypt_type: u32,
+        encrypt_key_size: u32,
+        flags: u32,
+        /// Names, key and the rest of `loop_info64`, then reserved words.
+        names: [u8; 160],
+        init: [u64; 2],
+        reserved: [u64; 8],
+    }
+    let config = LoopConfig {
+        fd: image.cast_unsigned(),
+        block_size: 0,
+        numbers: [0; 5],
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: LO_FLAGS_AUTOCLEAR,
+        names: [0; 160],
+        init: [0; 2],
+        reserved: [0; 8],
+    };
+    // SAFETY: `config` is the kernel's `loop_config` (304 bytes); it outlives the call, which copies it.
+    check(libc::c_long::from(unsafe { libc::ioctl(device, LOOP_CONFIGURE as _, &config) })).map(drop)
 }
 
 /// Moves `fd` to the number `to`, closed on exec, and takes it over under the new number.

@@ -90,6 +90,7 @@ impl House {
             data_dir: dir.path().to_owned(),
             runtimes: Arc::new(|_| Ok(())),
             limits: AccountLimits::default(),
+            access_points: AccessPoints::default(),
             code_url: Some(Arc::new(|digest| format!("http://127.0.0.1:4566/code/{digest}"))),
             gateway_port: 4566,
         })

@@ -71,6 +71,9 @@ pub enum LambdaError {
     /// `ProvisionedConcurrencyConfigNotFoundException`, 404.
     #[error("No Provisioned Concurrency Config found for this function")]
     NotProvisioned,
+    /// `EFSMountFailureException`, 403.
+    #[error("{0}")]
+    EfsMountFailure(String),
     /// `CodeStorageExceededException`, 400.
     #[error("Code storage limit exceeded.")]
     CodeStorage,
@@ -132,6 +135,7 @@ impl From<LambdaError> for ApiError {
             LambdaError::Validation(_) => ("ValidationException", 400),
             LambdaError::InvalidContent(_) => ("InvalidRequestContentException", 400),
             LambdaError::TooLarge(_) => ("RequestEntityTooLargeException", 413),
+            LambdaError::EfsMountFailure(_) => ("EFSMountFailureException", 403),
             LambdaError::PolicyLength(_) => ("PolicyLengthExceededException", 400),
             LambdaError::Precondition
             | LambdaError::PolicyPrecondition

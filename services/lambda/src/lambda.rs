@@ -16,7 +16,7 @@ use crate::functions::Functions;
 use crate::invoker::Invoker;
 use crate::package::{Digest, PackageError, Packages};
 use crate::resolve::{Draws, Snapshot};
-use crate::settings::RuntimeCheck;
+use crate::settings::{AccessPoints, RuntimeCheck};
 
 /// More snapshots than this are not kept; the cache then starts anew.
 pub(crate) const MAX_SNAPSHOTS: usize = 10_000;
@@ -60,6 +60,8 @@ pub struct LambdaDeps {
     pub runtimes: RuntimeCheck,
     /// The limits that GetAccountSettings shows.
     pub limits: AccountLimits,
+    /// The folders of this host that functions may be given.
+    pub access_points: AccessPoints,
     /// What GetFunction gives as `Code.Location`; without it the member is left out.
     pub code_url: Option<CodeUrl>,
     /// The port that function URLs name: the gateway's.
@@ -76,6 +78,7 @@ pub struct Lambda {
     pub(crate) events: Events,
     pub(crate) runtimes: RuntimeCheck,
     pub(crate) limits: AccountLimits,
+    pub(crate) access_points: AccessPoints,
     pub(crate) code_url: Option<CodeUrl>,
     pub(crate) gateway_port: u16,
     /// Who tells the fleet what is set apart for functions.
@@ -101,6 +104,7 @@ impl Lambda {
             events: Events::new(deps.delivery),
             runtimes: deps.runtimes,
             limits: deps.limits,
+            access_points: deps.access_points,
             code_url: deps.code_url,
             gateway_port: deps.gateway_port,
             capacity_turn: tokio::sync::Mutex::default(),

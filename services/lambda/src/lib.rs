@@ -65,7 +65,7 @@ use frontdoor::Service;
 pub use error::LambdaError;
 pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
-pub use settings::{RuntimeCheck, host_runtimes};
+pub use settings::{AccessPoints, RuntimeCheck, host_runtimes};
 pub use url::FunctionUrls;
 
 use operations::{

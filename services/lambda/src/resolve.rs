@@ -83,7 +83,8 @@ impl Lambda {
         let unpacked_dir = self.packages.ensure(&record.code.digest).await?;
         let opt_dir = self.packages.ensure_stack(&record.settings.layer_packages()).await?;
         let (account, region, name) = (target.account, &target.region, &target.name);
-        let function = record.snapshot(account, region, name, version, unpacked_dir, opt_dir);
+        let mut function = record.snapshot(account, region, name, version, unpacked_dir, opt_dir);
+        function.file_systems = self.access_points.folders(&record.settings.file_systems)?;
         let (function, arn) = (Arc::new(function), Arc::from(target.arn()));
         let snapshot = Snapshot { row, function: Arc::clone(&function), arn: Arc::clone(&arn) };
         let mut snapshots = self.snapshots.write().unwrap_or_else(PoisonError::into_inner);

@@ -50,6 +50,7 @@ fn spec(id: String, command: Vec<OsString>) -> BoxSpec {
         max_processes: 64,
         max_files: 256,
         mounts: vec![],
+        folders: vec![],
         command,
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         cwd: "/".into(),

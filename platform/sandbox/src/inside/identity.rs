@@ -65,6 +65,19 @@ fn enter_user_namespace(owner: u32) -> Result<(), StepError> {
     result
 }
 
+/// A user namespace that says: what `disk` (user, group) owns on the disk, `owner` owns in a mount.
+pub(crate) fn owner_map(disk: [u32; 2], owner: u32) -> Result<fs::File, StepError> {
+    let holder = sys::spawn_namespace_holder(libc::CLONE_NEWUSER).step("make a user namespace")?;
+    let process = holder.as_raw_nonzero();
+    let write =
+        |file: &str, id: u32| fs::write(format!("/proc/{process}/{file}"), format!("{id} {owner} 1\n"));
+    let space = write("uid_map", disk[0])
+        .and_then(|()| write("gid_map", disk[1]))
+        .and_then(|()| fs::File::open(format!("/proc/{process}/ns/user")));
+    let _ = rustix::process::kill_process(holder, Signal::KILL);
+    space.step("map the owner of a shared folder")
+}
+
 fn adopt(holder: i32, owner: u32) -> Result<(), StepError> {
     let write = |file: &str, map: String| fs::write(format!("/proc/{holder}/{file}"), map);
     write("uid_map", format!("{INSIDE_UID} {owner} 1\n")).step("write the user map")?;

@@ -24,6 +24,7 @@ pub(crate) use seccomp::Filter;
 use crate::cgroup::BoxCgroup;
 use crate::fdpass;
 use crate::protocol::{self, HostFacts, InitSays, LaunchRequest};
+use crate::spawner::Tmp;
 use crate::sys;
 
 /// Where the descriptors of a box are while it is built; all others are closed.
@@ -69,6 +70,12 @@ impl BoxFds {
     }
 }
 
+/// What the spawner had ready.
+pub(crate) struct Stock<'a> {
+    pub(crate) network: Option<OwnedFd>,
+    pub(crate) tmp: Tmp<'a>,
+}
+
 /// A step of the launch that failed; the operator sees both.
 pub(crate) struct StepError {
     step: String,
@@ -107,13 +114,17 @@ pub(crate) fn live(
     request: &LaunchRequest,
     cgroup: &BoxCgroup,
     fds: BoxFds,
-    network: Option<OwnedFd>,
+    stock: Stock<'_>,
 ) -> ! {
     // A panic must not unwind into the spawner's loop, of which this process has a copy.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        let network = enter_network(network);
-        let Ok(fds) = isolate_fds(fds) else { return };
-        match build(prepared, request, cgroup, fds, network) {
+        let ready = enter_network(stock.network).and_then(|()| disk(stock.tmp));
+        let (disk, ready) = match ready {
+            Ok(disk) => (disk, Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let Ok((fds, disk)) = isolate_fds(fds, disk) else { return };
+        match build(prepared, request, cgroup, fds, ready.map(|()| disk)) {
             Ok((init, channel)) => init.run(&channel),
             Err((error, channel)) => {
                 let (step, errno) = error.told();
@@ -134,19 +145,32 @@ fn enter_network(stock: Option<OwnedFd>) -> Result<(), StepError> {
     result
 }
 
+/// The disk for `/tmp`, made here if there was none in stock. None: `/tmp` is in memory.
+fn disk(tmp: Tmp<'_>) -> Result<Option<OwnedFd>, StepError> {
+    match tmp {
+        Tmp::Disk(disk) => Ok(Some(disk)),
+        Tmp::Make(template) => template.disk().map(Some).step("make a disk for /tmp"),
+        Tmp::Memory => Ok(None),
+    }
+}
+
 /// Moves the box's descriptors to fixed numbers and closes all others, which are the spawner's.
-fn isolate_fds(fds: BoxFds) -> io::Result<BoxFds> {
+fn isolate_fds(fds: BoxFds, disk: Option<OwnedFd>) -> io::Result<(BoxFds, Option<OwnedFd>)> {
     // Out of the way of the target numbers first.
     let high = |fd: OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 100);
     let (channel, output, telemetry) = (high(fds.channel)?, high(fds.output)?, high(fds.telemetry)?);
     let companions = fds.companions.map(high).transpose()?;
-    let first_unused = TELEMETRY_FD + if companions.is_some() { 2 } else { 1 };
+    let disk = disk.map(high).transpose()?;
+    // The mount that becomes `/tmp` comes after the others.
+    let disk_fd = TELEMETRY_FD + 1 + i32::from(companions.is_some());
+    let first_unused = disk_fd + i32::from(disk.is_some());
     let fds = BoxFds {
         channel: sys::move_fd(channel, CHANNEL_FD)?,
         output: sys::move_fd(output, OUTPUT_FD)?,
         telemetry: sys::move_fd(telemetry, TELEMETRY_FD)?,
         companions: companions.map(|fd| sys::move_fd(fd, COMPANIONS_FD)).transpose()?,
     };
+    let disk = disk.map(|disk| sys::move_fd(disk, disk_fd)).transpose()?;
     // SAFETY: what owns these numbers is the spawner's state, whose copy in this process is never dropped.
     #[allow(unsafe_code)]
     unsafe {
@@ -157,7 +181,7 @@ fn isolate_fds(fds: BoxFds) -> io::Result<BoxFds> {
     for standard in 0..=2 {
         sys::place_fd(&null, standard)?;
     }
-    Ok(fds)
+    Ok((fds, disk))
 }
 
 fn build(
@@ -165,13 +189,13 @@ fn build(
     request: &LaunchRequest,
     cgroup: &BoxCgroup,
     fds: BoxFds,
-    network: Result<(), StepError>,
+    disk: Result<Option<OwnedFd>, StepError>,
 ) -> Result<(init::Init, OwnedFd), (StepError, OwnedFd)> {
     let BoxFds { channel, output, telemetry, companions: companion_output } = fds;
     let built = (|| {
-        network?;
+        let disk = disk?;
         let pipes = [Some(&output), Some(&telemetry), companion_output.as_ref()];
-        let listeners = assemble(prepared, request, cgroup, &pipes)?;
+        let listeners = assemble(prepared, request, cgroup, &pipes, disk)?;
         let child_signals = sys::child_signal_fd().step("watch for children")?;
         let mut companions = Vec::new();
         for words in &request.companions {
@@ -201,6 +225,7 @@ fn assemble(
     request: &LaunchRequest,
     cgroup: &BoxCgroup,
     pipes: &[Option<&OwnedFd>],
+    disk: Option<OwnedFd>,
 ) -> Result<Vec<TcpListener>, StepError> {
     let facts = &prepared.facts;
     let owner = prepared.owner(request.owner_slot);
@@ -224,8 +249,11 @@ fn assemble(
     root::enter(&root::RootPlan {
         base: &prepared.base,
         mounts: &request.mounts,
+        folders: &request.folders,
         tmp_mib: request.tmp_mib,
+        disk,
         owner,
+        own_uids: facts.own_uids,
     })?;
     // When the whole host runs out of memory, boxes go before the server.
     std::fs::write("/proc/self/oom_score_adj", "500").step("yield memory to the host")?;
@@ -239,7 +267,8 @@ fn assemble(
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .step("tie the box to the spawner")?;
     if facts.landlock_abi > 0 {
-        landlock::restrict().step("restrict by Landlock")?;
+        let writable = request.folders.iter().map(|(_, inside)| inside.as_slice());
+        landlock::restrict(writable).step("restrict by Landlock")?;
     }
     prepared.filter.install().step("filter the system calls")?;
     Ok(listeners)

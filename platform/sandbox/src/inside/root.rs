@@ -2,7 +2,7 @@
 //!
 //! The root is a small tmpfs: the host's `/usr` and its companions, our own `/etc` and `/dev` (prepared once by the
 //! spawner, see `spawner::base`), the caller's mounts, everything read-only, without set-uid; `/proc` of the box's
-//! own process namespace; a tmpfs as `/tmp`. No `/sys`, no `/dev/shm`, no `/home`, no `/root`, no `/var` of the host.
+//! own process namespace; a disk (or a tmpfs) as `/tmp`; the shared folders, which can be written to. No `/sys`, no `/dev/shm`, no `/home`, no `/root`, no `/var` of the host.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,8 +16,8 @@ use rustix::mount::{
     mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
 };
 
-use super::{Step, StepError};
-use crate::sys::{ATTR_NO_DEV, ATTR_NO_SUID, ATTR_READ_ONLY, mount_setattr};
+use super::{Step, StepError, identity};
+use crate::sys::{ATTR_NO_DEV, ATTR_NO_SUID, ATTR_READ_ONLY, map_owner, mount_setattr};
 
 /// What of the host's root a box sees, if it is there.
 const HOST_PARTS: &[&str] = &["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"];
@@ -32,9 +32,15 @@ pub(crate) struct RootPlan<'a> {
     pub(crate) base: &'a Path,
     /// Host path, path inside.
     pub(crate) mounts: &'a [(Vec<u8>, Vec<u8>)],
+    /// The same, to be written to.
+    pub(crate) folders: &'a [(Vec<u8>, Vec<u8>)],
     pub(crate) tmp_mib: u32,
+    /// What becomes `/tmp`; `None`: a tmpfs.
+    pub(crate) disk: Option<OwnedFd>,
     /// The owner of `/tmp`, as this process's user namespace names it.
     pub(crate) owner: u32,
+    /// Whether that is an id of its own, which no file on the host has.
+    pub(crate) own_uids: bool,
 }
 
 /// A caller's mount, already cut out of the host's tree.
@@ -42,13 +48,17 @@ struct Cut {
     tree: OwnedFd,
     inside: PathBuf,
     is_dir: bool,
+    /// User and group on the disk for whom the box's user stands in this mount.
+    disk_owner: Option<[u32; 2]>,
 }
 
 /// Builds the root and moves this process into it.
 pub(crate) fn enter(plan: &RootPlan<'_>) -> Result<(), StepError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step("make the mounts private")?;
-    let cuts = plan.mounts.iter().map(|(host, inside)| cut(host, inside)).collect::<Result<Vec<_>, _>>()?;
+    let mounts = plan.mounts.iter().map(|(host, inside)| cut(host, inside));
+    let folders = plan.folders.iter().map(|(host, inside)| cut_folder(plan, host, inside));
+    let cuts = mounts.chain(folders).collect::<Result<Vec<_>, _>>()?;
 
     let root = plan.base.join("root");
     let no_suid = MountFlags::NOSUID;
@@ -73,7 +83,7 @@ pub(crate) fn enter(plan: &RootPlan<'_>) -> Result<(), StepError> {
 
     guard_proc()?;
     for cut in &cuts {
-        place(cut)?;
+        place(cut, plan.owner)?;
     }
     // The root itself and the prepared pieces; the others are read-only already, or must not be.
     for path in ["/etc", "/dev"] {
@@ -92,12 +102,37 @@ fn cut(host: &[u8], inside: &[u8]) -> Result<Cut, StepError> {
     mount_setattr(&tree, ATTR_READ_ONLY | ATTR_NO_SUID | ATTR_NO_DEV).step_at("restrict the mount", host)?;
     let mode = rustix::fs::fstat(&tree).step_at("look at", host)?.st_mode;
     let is_dir = rustix::fs::FileType::from_raw_mode(mode).is_dir();
-    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir })
+    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir, disk_owner: None })
+}
+
+/// A folder to write to. What its owner has there, the box's user has: what the box makes belongs to that owner on the
+/// host. Not if that is root, who must not own what strangers make; and not every file system can do it.
+fn cut_folder(plan: &RootPlan<'_>, host: &[u8], inside: &[u8]) -> Result<Cut, StepError> {
+    let host = Path::new(OsStr::from_bytes(host));
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(rustix::fs::CWD, host, flags).step_at("open the shared folder", host)?;
+    mount_setattr(&tree, ATTR_NO_SUID | ATTR_NO_DEV).step_at("restrict the shared folder", host)?;
+    let found = rustix::fs::fstat(&tree).step_at("look at", host)?;
+    if !rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir() {
+        return Err(io::Error::from(rustix::io::Errno::NOTDIR)).step_at("open the shared folder", host);
+    }
+    let own = plan.own_uids && found.st_uid != 0;
+    let disk_owner = own.then_some([found.st_uid, found.st_gid]);
+    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir: true, disk_owner })
 }
 
 /// Runs in the new root: no link can lead out of it.
-fn place(cut: &Cut) -> Result<(), StepError> {
+fn place(cut: &Cut, owner: u32) -> Result<(), StepError> {
     let inside = &cut.inside;
+    if let Some(disk_owner) = cut.disk_owner {
+        // Here, where `/proc` knows the processes of the box.
+        let space = identity::owner_map(disk_owner, owner)?;
+        match map_owner(&cut.tree, &space) {
+            // This file system cannot.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            mapped => mapped.step_at("map the owner of", inside)?,
+        }
+    }
     if !inside.exists() {
         let parent = if cut.is_dir { Some(inside.as_path()) } else { inside.parent() };
         if let Some(parent) = parent {
@@ -144,6 +179,12 @@ fn guard_proc() -> Result<(), StepError> {
 }
 
 fn mount_tmp(plan: &RootPlan<'_>) -> Result<(), StepError> {
+    if let Some(disk) = &plan.disk {
+        move_mount(disk, "", rustix::fs::CWD, "/tmp", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+            .step("mount /tmp")?;
+        let owner = Some(plan.owner);
+        return std::os::unix::fs::chown("/tmp", owner, owner).step("give /tmp its owner");
+    }
     // Many small files must not eat the kernel's memory: one inode per 4 KiB of the size.
     let (size, inodes, owner) = (plan.tmp_mib, u64::from(plan.tmp_mib) * 256, plan.owner);
     let options = format!("size={size}m,nr_inodes={inodes},mode=700,uid={owner},gid={owner}");

@@ -1,6 +1,7 @@
 //! One server's directory below the state directory, and the sweep of those whose server is dead.
 //!
 //! `<state>/<instance>/lock` is locked as long as the spawner lives; `groups` lists the control-group directories;
+//! `disk.new` is a disk on its way (all others have no name);
 //! `base` is the mount point of the prepared pieces (mounted in the spawner's own mount namespace only, so on the
 //! host it is always an empty directory).
 
@@ -35,6 +36,11 @@ impl Instance {
         let lock = File::create(dir.join("lock"))?;
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         Ok(Self { dir, groups: Vec::new(), _lock: lock })
+    }
+
+    /// For files that go with the spawner.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.dir.clone()
     }
 
     pub(crate) fn base(&self) -> PathBuf {
@@ -98,7 +104,7 @@ fn clear(dir: &Path) -> io::Result<()> {
     for group in groups {
         clear_group(group)?;
     }
-    for file in ["groups", "lock"] {
+    for file in ["groups", "lock", super::disks::NEW_NAME] {
         let _ = fs::remove_file(dir.join(file));
     }
     let _ = fs::remove_dir(dir.join("base"));

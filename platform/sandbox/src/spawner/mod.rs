@@ -5,6 +5,7 @@
 //! socket closes, for whatever reason, it kills all boxes, removes everything and ends. It never looks into a box.
 
 mod base;
+mod disks;
 mod instance;
 mod network;
 
@@ -25,6 +26,8 @@ use crate::protocol::{
     self, Event, Hello, HostFacts, LaunchRequest, MAX_RECORD_BYTES, Request, SPAWNER_ARGUMENT,
 };
 use crate::sys::{self, Forked};
+use disks::Disks;
+pub(crate) use disks::Tmp;
 use instance::Instance;
 use network::Networks;
 
@@ -33,6 +36,9 @@ const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How often a removal is tried again.
 const REMOVAL_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// Without a launch for so long, there is time to make a disk.
+const QUIET_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// Must be the first thing `main` does, before any thread, runtime or argument parser.
 ///
@@ -62,7 +68,7 @@ fn serve() -> io::Result<()> {
     let hello: Hello = protocol::decode(&buffer[..length])?;
     let mut instance = None;
     match prepare(&hello, &mut instance) {
-        Ok(prepared) => {
+        Ok((prepared, disks)) => {
             tell(&socket, &Event::Ready(prepared.facts.clone()))?;
             let child_signals = sys::child_signal_fd()?;
             let mut spawner = Spawner {
@@ -72,6 +78,8 @@ fn serve() -> io::Result<()> {
                 boxes: HashMap::new(),
                 leaving: Vec::new(),
                 networks: Networks::default(),
+                disks,
+                told_no_disks: false,
             };
             spawner.run(&mut buffer);
             spawner.end();
@@ -88,7 +96,10 @@ fn serve() -> io::Result<()> {
 
 /// Everything that is done once. The instance is handed out as soon as it exists, so that it is removed even if a
 /// later step fails.
-fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Prepared, (&'static str, io::Error)> {
+fn prepare(
+    hello: &Hello,
+    instance: &mut Option<Instance>,
+) -> Result<(Prepared, Disks), (&'static str, io::Error)> {
     use std::os::unix::ffi::OsStrExt;
     let state_dir = Path::new(std::ffi::OsStr::from_bytes(&hello.state_dir));
     let made =
@@ -105,14 +116,16 @@ fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Prepared, (
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }
         .map_err(|e| ("make a mount namespace", e.into()))?;
     base::build(&made.base()).map_err(|e| ("prepare the boxes' root", e))?;
+    let disks = Disks::new(made.dir(), privileged, hello.disks);
     let facts = HostFacts {
         privileged,
         own_uids: privileged && base::owns_uids(hello.uid_base),
         cgroups,
         landlock_abi: sys::landlock_abi(),
+        no_disks: disks.broken().map(str::to_owned),
     };
     let filter = Filter::compile().map_err(|e| ("compile the system call filter", e))?;
-    Ok(Prepared { facts, base: made.base(), filter, uid_base: hello.uid_base })
+    Ok((Prepared { facts, base: made.base(), filter, uid_base: hello.uid_base }, disks))
 }
 
 /// Root, and with what root can do (in a container it may lack that).
@@ -140,6 +153,8 @@ struct Spawner {
     /// Groups of dead boxes that the kernel still calls busy, and until when to try.
     leaving: Vec<(BoxCgroup, Instant)>,
     networks: Networks,
+    disks: Disks,
+    told_no_disks: bool,
 }
 
 struct Living {
@@ -154,6 +169,8 @@ impl Spawner {
             let timeout = match () {
                 () if self.networks.wants_more() => Some(&AT_ONCE),
                 () if !self.leaving.is_empty() => Some(&REMOVAL_PERIOD),
+                // A disk takes milliseconds: not while launches may follow one another.
+                () if self.disks.wants_more() => Some(&QUIET_PERIOD),
                 () => None,
             };
             let mut fds =
@@ -171,6 +188,10 @@ impl Spawner {
                 true if !self.take_request(buffer) => return,
                 true => {}
                 false if !children && self.networks.wants_more() => self.networks.make(),
+                false if !children && self.disks.wants_more() => {
+                    self.disks.make();
+                    self.tell_of_disks();
+                }
                 false => {}
             }
         }
@@ -195,6 +216,15 @@ impl Spawner {
         true
     }
 
+    /// Says once that there are no more disks, if there were some at the start.
+    fn tell_of_disks(&mut self) {
+        let expected = self.prepared.facts.no_disks.is_none() && !self.told_no_disks;
+        if let Some(why) = self.disks.broken().filter(|_| expected) {
+            self.told_no_disks = true;
+            let _ = tell(&self.socket, &Event::NoMoreDisks(why.to_owned()));
+        }
+    }
+
     fn launch(&mut self, request: &LaunchRequest, fds: BoxFds) {
         let name = cgroup::group_name(request.serial, &request.id);
         let cgroup = BoxCgroup::new(&self.prepared.facts.cgroups, name);
@@ -202,11 +232,14 @@ impl Spawner {
         let own_network = if network.is_some() { 0 } else { libc::CLONE_NEWNET };
         let spaces =
             libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | own_network;
+        let tmp = self.disks.take(request.tmp_mib);
         let born = cgroup.create_v2(&request.limits).and_then(|group| {
             // SAFETY: the spawner has one thread, and `live` never returns.
             #[allow(unsafe_code)]
             match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
-                Forked::Child => inside::live(&self.prepared, request, &cgroup, fds, network),
+                Forked::Child => {
+                    inside::live(&self.prepared, request, &cgroup, fds, inside::Stock { network, tmp })
+                }
                 Forked::Parent(pid) => Ok(pid),
             }
         });
@@ -220,6 +253,7 @@ impl Spawner {
                 let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno });
             }
         }
+        self.tell_of_disks();
     }
 
     fn reap(&mut self) {

@@ -65,6 +65,7 @@ pub(crate) fn spec<const N: usize>(command: [&str; N]) -> BoxSpec {
         max_processes: 64,
         max_files: 128,
         mounts: vec![],
+        folders: vec![],
         command: command.into_iter().map(OsString::from).collect(),
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: "/".into(),

@@ -117,6 +117,7 @@ impl House {
             data_dir: dir.path().to_owned(),
             runtimes: Arc::new(|_| Ok(())),
             limits: AccountLimits::default(),
+            access_points: crate::AccessPoints::default(),
             code_url: None,
         })
         .unwrap();

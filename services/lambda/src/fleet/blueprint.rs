@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtimes::{Interpreter, Language, RuntimeMap};
-use sandbox::{BoxSpec, ReadOnlyMount, SandboxError};
+use sandbox::{BoxSpec, ReadOnlyMount, SandboxError, SharedFolder};
 
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
 use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
-use crate::function::FunctionConfig;
+use crate::function::{FunctionConfig, HostFolder};
 use crate::invoke::InvokeError;
 use crate::runtime_api::extensions::Fault;
 
@@ -158,6 +158,7 @@ impl Prepared {
             max_processes: MAX_PROCESSES,
             max_files: MAX_FILES,
             mounts,
+            folders: function.file_systems.iter().map(shared).collect(),
             command: self.command(function),
             env,
             cwd: PathBuf::from("/var/task"),
@@ -166,6 +167,10 @@ impl Prepared {
             companion_env,
         }
     }
+}
+
+fn shared(folder: &HostFolder) -> SharedFolder {
+    SharedFolder { host: folder.host.clone(), inside: folder.inside.clone() }
 }
 
 impl Prepared {

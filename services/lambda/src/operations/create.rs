@@ -14,11 +14,11 @@ use super::code::{Source, architecture};
 use super::code_signing::wanted_id;
 use super::event_invoke::check_dead_letters;
 use super::shapes::{
-    DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart,
-    TenancyConfig, TracingConfig,
+    DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, FunctionConfiguration, LoggingConfig,
+    Shown, SnapStart, TenancyConfig, TracingConfig,
 };
 use super::target;
-use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
+use super::unsupported::{ImageConfig, VpcConfig, Wishes};
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::Architecture;
@@ -85,6 +85,8 @@ pub(crate) async fn create_function(
     refuse(&request)?;
     let mut settings = checked_settings(&lambda, &target, &mut request).await?;
     let layers = request.layers.take().unwrap_or_default();
+    let file_systems = FileSystemConfig::records(request.file_system_configs.take().unwrap_or_default());
+    settings.file_systems = lambda.access_points.choose(&target, file_systems)?;
     settings.layers = lambda.functions.choose_layers(&call, &target, &layers)?;
     let tags = request.tags.unwrap_or_default();
     check_tags(&tags)?;
@@ -142,7 +144,6 @@ fn refuse(request: &CreateFunctionRequest) -> Result<(), LambdaError> {
     Wishes {
         vpc: request.vpc_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
-        file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
     }
     .refuse(OPERATION)
@@ -176,6 +177,7 @@ async fn checked_settings(
         snap_start: request.snap_start.take().and_then(SnapStart::wanted),
         layers: None,
         dead_letter_arn: request.dead_letter_config.take().and_then(|config| config.target_arn),
+        file_systems: None,
     };
     changes.check(target.account)?;
     check_dead_letters(lambda, OPERATION, changes.dead_letter_arn.as_deref())?;

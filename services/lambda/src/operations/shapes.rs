@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::{LogFormat, TracingMode};
 use crate::name::Target;
-use crate::record::{FunctionRecord, LayerRecord, Logging};
+use crate::record::{FileSystemRecord, FunctionRecord, LayerRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
 use crate::version::Version;
 
@@ -58,6 +58,15 @@ pub(crate) struct FunctionConfiguration {
     pub(crate) layers: Vec<Layer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tenancy_config: Option<TenancyConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) file_system_configs: Vec<FileSystemConfig>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct FileSystemConfig {
+    pub(crate) arn: String,
+    pub(crate) local_mount_path: String,
 }
 
 /// The mode has one value only.
@@ -164,6 +173,19 @@ pub(crate) struct Environment {
     pub(crate) variables: Option<BTreeMap<String, String>>,
 }
 
+impl FileSystemConfig {
+    fn of(record: &FileSystemRecord) -> Self {
+        FileSystemConfig { arn: record.arn.clone(), local_mount_path: record.local_mount_path.clone() }
+    }
+
+    /// What a request asks for.
+    pub(crate) fn records(configs: Vec<Self>) -> Vec<FileSystemRecord> {
+        let record =
+            |config: Self| FileSystemRecord { arn: config.arn, local_mount_path: config.local_mount_path };
+        configs.into_iter().map(record).collect()
+    }
+}
+
 impl Layer {
     fn of(layer: &LayerRecord) -> Self {
         Layer { arn: layer.arn.clone(), code_size: layer.content.size_bytes }
@@ -245,6 +267,7 @@ impl FunctionConfiguration {
             tenancy_config: settings
                 .tenant_isolation
                 .then(|| TenancyConfig { tenant_isolation_mode: "PER_TENANT".to_owned() }),
+            file_system_configs: settings.file_systems.iter().map(FileSystemConfig::of).collect(),
             ..FunctionConfiguration::default()
         };
         configuration.show(shown);

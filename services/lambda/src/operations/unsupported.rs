@@ -12,12 +12,8 @@ use serde::Deserialize;
 use crate::error::LambdaError;
 
 /// What the support table says of the members of [`Wishes`].
-pub(crate) const TAKEN: [(&str, &str); 4] = [
-    ("VpcConfig", "empty only"),
-    ("KMSKeyArn", "empty only"),
-    ("FileSystemConfigs", "empty only"),
-    ("ImageConfig", "empty only"),
-];
+pub(crate) const TAKEN: [(&str, &str); 3] =
+    [("VpcConfig", "empty only"), ("KMSKeyArn", "empty only"), ("ImageConfig", "empty only")];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -25,15 +21,6 @@ pub(crate) struct VpcConfig {
     subnet_ids: Option<Vec<String>>,
     security_group_ids: Option<Vec<String>>,
     ipv6_allowed_for_dual_stack: Option<bool>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct FileSystemConfig {
-    #[allow(dead_code)] // decoded so that the refusal is ours, with its reason
-    arn: Option<String>,
-    #[allow(dead_code)]
-    local_mount_path: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,7 +36,6 @@ pub(crate) struct ImageConfig {
 pub(crate) struct Wishes<'a> {
     pub(crate) vpc: Option<&'a VpcConfig>,
     pub(crate) kms_key_arn: Option<&'a str>,
-    pub(crate) file_systems: Option<&'a [FileSystemConfig]>,
     pub(crate) image: Option<&'a ImageConfig>,
 }
 
@@ -73,11 +59,6 @@ impl Wishes<'_> {
                 text(self.kms_key_arn),
                 "KMSKeyArn",
                 "environment variables are not encrypted with a key of yours",
-            ),
-            (
-                self.file_systems.is_some_and(|systems| !systems.is_empty()),
-                "FileSystemConfigs",
-                "only /tmp can be written to",
             ),
             (
                 self.image.is_some_and(|image| {
@@ -109,12 +90,7 @@ mod tests {
             security_group_ids: Some(vec![]),
             ipv6_allowed_for_dual_stack: Some(false),
         };
-        let wishes = Wishes {
-            vpc: Some(&vpc),
-            kms_key_arn: Some(""),
-            file_systems: Some(&[]),
-            image: Some(&ImageConfig::default()),
-        };
+        let wishes = Wishes { vpc: Some(&vpc), kms_key_arn: Some(""), image: Some(&ImageConfig::default()) };
         assert!(wishes.refuse("CreateFunction").is_ok());
     }
 

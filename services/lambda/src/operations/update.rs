@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::code::{Source, architecture};
 use super::event_invoke::check_dead_letters;
 use super::shapes::{
-    DeadLetterConfig, Environment, EphemeralStorage, FunctionConfiguration, LoggingConfig, Shown, SnapStart,
-    TracingConfig,
+    DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, FunctionConfiguration, LoggingConfig,
+    Shown, SnapStart, TracingConfig,
 };
-use super::unsupported::{FileSystemConfig, ImageConfig, VpcConfig, Wishes};
+use super::unsupported::{ImageConfig, VpcConfig, Wishes};
 use super::{target, versions};
 use crate::Lambda;
 use crate::error::LambdaError;
@@ -133,7 +133,6 @@ pub(crate) async fn update_function_configuration(
     Wishes {
         vpc: request.vpc_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
-        file_systems: request.file_system_configs.as_deref(),
         image: request.image_config.as_ref(),
     }
     .refuse(OPERATION)?;
@@ -154,6 +153,10 @@ pub(crate) async fn update_function_configuration(
             .map(|arns| lambda.functions.choose_layers(&call, &target, &arns))
             .transpose()?,
         dead_letter_arn: request.dead_letter_config.map(|config| config.target_arn.unwrap_or_default()),
+        file_systems: request
+            .file_system_configs
+            .map(|configs| lambda.access_points.choose(&target, FileSystemConfig::records(configs)))
+            .transpose()?,
     };
     changes.check(target.account)?;
     check_dead_letters(&lambda, OPERATION, changes.dead_letter_arn.as_deref())?;

@@ -5,6 +5,7 @@
 //!
 //! Limits: <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
 
+mod access_points;
 mod environment;
 mod own;
 mod runtime;
@@ -16,8 +17,9 @@ use base::AccountId;
 
 use crate::error::LambdaError;
 use crate::function::{Architecture, LogFormat, TracingMode};
-use crate::record::{LayerRecord, Logging, Settings};
+use crate::record::{FileSystemRecord, LayerRecord, Logging, Settings};
 
+pub use access_points::AccessPoints;
 pub(crate) use environment::check as check_environment;
 pub(crate) use own::{ASYNC_DELAY_MS, ASYNC_DUPLICATES, LAYERS as FOLLOW_LAYERS, OwnSettings};
 pub use runtime::{RuntimeCheck, host_runtimes};
@@ -41,6 +43,8 @@ pub(crate) struct Changes {
     pub(crate) layers: Option<Vec<LayerRecord>>,
     /// An empty one is none.
     pub(crate) dead_letter_arn: Option<String>,
+    /// Looked up by [`AccessPoints::choose`] before.
+    pub(crate) file_systems: Option<Vec<FileSystemRecord>>,
 }
 
 /// `LoggingConfig` of a request.
@@ -130,6 +134,9 @@ impl Changes {
         }
         if let Some(layers) = &self.layers {
             settings.layers.clone_from(layers);
+        }
+        if let Some(file_systems) = &self.file_systems {
+            settings.file_systems.clone_from(file_systems);
         }
         if let Some(logging) = &self.logging {
             logging.apply(&mut settings.logging)?;
