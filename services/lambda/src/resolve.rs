@@ -25,8 +25,6 @@ pub(crate) struct Resolved {
     pub(crate) function: Arc<FunctionConfig>,
     /// The ARN as it was named: with the qualifier, if there was one.
     pub(crate) invoked_arn: Arc<str>,
-    /// The alias that led there.
-    pub(crate) alias: Option<String>,
 }
 
 /// A version as it was when its row had these bytes.
@@ -51,7 +49,7 @@ impl Lambda {
                 let row = self.functions.version_row(target, version)?.ok_or_else(|| target.not_found())?;
                 let (function, arn) = self.snapshot(target, version, row).await?;
                 let invoked_arn = if target.qualifier.is_some() { Arc::clone(&function.key) } else { arn };
-                return Ok(Resolved { function, invoked_arn, alias: None });
+                return Ok(Resolved { function, invoked_arn });
             }
             Named::Alias(alias) => alias,
         };
@@ -62,7 +60,7 @@ impl Lambda {
             if let Some(row) = self.functions.version_row(target, version)? {
                 let (function, _) = self.snapshot(target, version, row).await?;
                 let invoked_arn = Arc::from(target.qualified_arn());
-                return Ok(Resolved { function, invoked_arn, alias: Some(alias.to_owned()) });
+                return Ok(Resolved { function, invoked_arn });
             }
         }
         Err(target.not_found())
