@@ -69,14 +69,22 @@ class RuntimeApi {
 
   // Begins a streamed response. Gives { chunks, end, answer }: what sends pieces of it, what ends it (with the report of
   // an error, if one is given, in the trailers), and a promise of the platform's answer to all of it.
+  // The head leaves with the first of them.
   beginStream(id, contentType) {
+    const socket = this.#connect();
+    socket.cork();
+    let isCorked = true;
+    const leave = (write) => {
+      if (!isCorked) socket.cork();
+      isCorked = false;
+      write();
+      socket.uncork();
+    };
     const answer = this.#ask(
       `POST ${PATH}invocation/${id}/response${this.common}Content-Type: ${safe(contentType)}\r\n${STREAM_HEADERS}`, false);
-    const socket = this.socket;
     return {
       answer,
-      chunks(pieces, callback) {
-        socket.cork();
+      chunks: (pieces, callback) => leave(() => {
         for (const piece of pieces) {
           // A chunk of nothing would be the end.
           if (piece.length === 0) continue;
@@ -85,11 +93,10 @@ class RuntimeApi {
           socket.write('\r\n');
         }
         socket.write('', callback);
-        socket.uncork();
-      },
-      end(report, callback) {
+      }),
+      end: (report, callback) => leave(() => {
         socket.write(`0\r\n${report ? errorTrailers(report) : ''}\r\n`, callback);
-      },
+      }),
     };
   }
 
