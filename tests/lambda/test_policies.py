@@ -255,3 +255,36 @@ def test_there_are_no_event_sources_yet(aws, make):
         (aws.update_event_source_mapping, {"BatchSize": 7, "Enabled": False}),
     ]:
         assert error(call, UUID=mapping, **more)[:2] == ("ResourceNotFoundException", 404)
+
+
+@pytest.mark.parametrize("member, inside, outside", [
+    ("StatementId", "s" * 100, "s" * 101),
+    ("EventSourceToken", "t" * 256, "t" * 257),
+    ("PrincipalOrgID", "o-" + "a" * 32, "o-" + "a" * 33),
+    ("PrincipalOrgID", "o-" + "a" * 10, "o-" + "a" * 9),
+    ("SourceArn", "arn:aws:s3:::" + "b" * 9987, "arn:aws:s3:::" + "b" * 9988),
+    ("SourceAccount", OTHER, OTHER + "4"),
+])
+def test_members_have_awss_limits(server, make, member, inside, outside):
+    aws = server.client("lambda", parameter_validation=False)
+    name = make(SOURCE)
+    base = {"FunctionName": name, "StatementId": "s", "Principal": "*", "Action": "lambda:InvokeFunction"}
+    assert error(aws.add_permission, **{**base, member: outside})[0] == "ValidationException"
+    aws.add_permission(**{**base, member: inside})
+
+
+def test_a_document_has_20_kilobytes(server, make):
+    aws = server.client("lambda", parameter_validation=False)
+    name = make(SOURCE)
+    arn = arn_of(name)
+
+    def document(size):
+        statement = {"Sid": "", "Effect": "Allow", "Principal": "*", "Action": "lambda:*", "Resource": arn}
+        text = json.dumps({"Version": "2012-10-17", "Statement": [statement]}, separators=(",", ":"))
+        return text.replace('"Sid":""', f'"Sid":"{"s" * (size - len(text))}"')
+
+    code, _, message = error(aws.put_resource_policy, ResourceArn=arn, Policy=document(20481))
+    assert code == "ValidationException" and "less than or equal to 20480" in message
+    text = document(20480)
+    assert aws.put_resource_policy(ResourceArn=arn, Policy=text)["Policy"] == text
+    assert aws.get_policy(FunctionName=name)["Policy"] == text

@@ -7,7 +7,7 @@ const TOPIC: &str = "arn:aws:sns:us-east-1:111122223333:topic";
 
 impl House {
     /// Invoke as a service, on behalf of a resource.
-    async fn from_service(&self, host: &'static str, source: &str, more: Value) -> Result<Doc, ApiError> {
+    async fn invoke_as(&self, host: &'static str, source: &str, more: Value) -> Result<Doc, ApiError> {
         let call = self.door.call(Principal::Service(host), AccountId::DEFAULT, Region::default());
         let mut input = json!({ "FunctionName": ARN });
         merged(&mut input, more);
@@ -27,7 +27,7 @@ impl House {
 async fn a_service_needs_a_permission_for_what_it_calls_on_behalf_of() {
     let house = House::new();
     house.create("hello", "one").await;
-    let (code, status, message) = refusal(house.from_service("sns.amazonaws.com", TOPIC, json!({})).await);
+    let (code, status, message) = refusal(house.invoke_as("sns.amazonaws.com", TOPIC, json!({})).await);
     assert_eq!((code.as_str(), status), ("AccessDeniedException", 403));
     assert_eq!(
         message,
@@ -40,15 +40,15 @@ async fn a_service_needs_a_permission_for_what_it_calls_on_behalf_of() {
         .permit("topic", "sns.amazonaws.com", json!({ "SourceArn": TOPIC, "SourceAccount": "111122223333" }))
         .await;
     for how in ["RequestResponse", "DryRun"] {
-        house.from_service("sns.amazonaws.com", TOPIC, json!({ "InvocationType": how })).await.unwrap();
+        house.invoke_as("sns.amazonaws.com", TOPIC, json!({ "InvocationType": how })).await.unwrap();
     }
     let other = "arn:aws:sns:us-east-1:111122223333:other";
     for (host, source) in [("sns.amazonaws.com", other), ("s3.amazonaws.com", TOPIC)] {
-        let refused = refusal(house.from_service(host, source, json!({})).await);
+        let refused = refusal(house.invoke_as(host, source, json!({})).await);
         assert_eq!(refused.0, "AccessDeniedException", "{host} {source}");
     }
     let other_account = refusal(
-        house.from_service("sns.amazonaws.com", "arn:aws:sns:us-east-1:444455556666:topic", json!({})).await,
+        house.invoke_as("sns.amazonaws.com", "arn:aws:sns:us-east-1:444455556666:topic", json!({})).await,
     );
     assert_eq!(other_account.0, "AccessDeniedException");
 }
@@ -59,7 +59,7 @@ async fn a_bucket_belongs_to_the_account_of_the_call() {
     house.create("hello", "one").await;
     let conditions = json!({ "SourceArn": "arn:aws:s3:::bucket*", "SourceAccount": "000000000000" });
     house.permit("bucket", "s3.amazonaws.com", conditions).await;
-    house.from_service("s3.amazonaws.com", "arn:aws:s3:::bucket-1", json!({})).await.unwrap();
-    let refused = refusal(house.from_service("s3.amazonaws.com", "arn:aws:s3:::other", json!({})).await);
+    house.invoke_as("s3.amazonaws.com", "arn:aws:s3:::bucket-1", json!({})).await.unwrap();
+    let refused = refusal(house.invoke_as("s3.amazonaws.com", "arn:aws:s3:::other", json!({})).await);
     assert_eq!(refused.0, "AccessDeniedException");
 }
