@@ -108,7 +108,7 @@ def test_an_external_extension_lives_with_its_function(server, aws, make_with):
              "accountId": "000000000000"}
     assert json.dumps(about) in registered and '["AWS_REGION", "STAGE"]' in registered
     assert "EXTENSION\tName: watch.py\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n" in text
-    order = [text.index(word) for word in ("REGISTERED", "function init", "EXTENSION", "START", "in handler", "REPORT")]
+    order = [text.index(word) for word in ("REGISTERED", "function init", "EXTENSION", "START RequestId", "in handler", "REPORT")]
     assert order == sorted(order), text
     [told] = events(lines, "INVOKE")
     assert told["requestId"] == request_id

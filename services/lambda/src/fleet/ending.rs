@@ -105,6 +105,7 @@ async fn shut_down(environment: &Arc<Environment>, reason: Reason) {
     let whole = if external { WITH_EXTERNAL } else { WITH_INTERNAL };
     let for_runtime = if external && !internal { RUNTIME_BESIDE_EXTERNAL } else { WITH_INTERNAL };
     let began = Instant::now();
+    environment.log.telemetry().hurry();
     let event = Shutdown {
         event_type: "SHUTDOWN",
         shutdown_reason: reason.name(),
@@ -117,6 +118,8 @@ async fn shut_down(environment: &Arc<Environment>, reason: Reason) {
         }
     }
     if external {
+        // The last records come before the last event: an extension that has heard that is about to end.
+        let _ = timeout_at(began + for_runtime, environment.log.telemetry().settled()).await;
         extensions.shut_down(&Bytes::from(serde_json::to_vec(&event).unwrap_or_default()));
         let _ = timeout_at(began + whole, environment.gone()).await;
     }

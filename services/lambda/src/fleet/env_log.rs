@@ -8,12 +8,15 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base::Clock;
+use base::{Clock, Timestamp};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use super::log_lines::{Frames, Lines, Tail};
 use super::log_sink::{LogEvent, LogStream};
+use super::telemetry::{Stream, Telemetry};
+use crate::function::{FunctionConfig, LogFormat};
+use crate::invoke::events::Event;
 
 const READ_BYTES: usize = 8 * 1024;
 /// One drain reads at most this much of a pipe, so that a function that never stops writing cannot hold it.
@@ -25,11 +28,14 @@ pub(crate) struct EnvLog {
     /// Events of the runtime client come framed among the output, so that both stay in order.
     frames_in_output: bool,
     output: AsyncFd<File>,
-    telemetry: AsyncFd<File>,
+    /// Where runtime clients that do not frame their output write.
+    telemetry_pipe: AsyncFd<File>,
     /// The output of external extensions.
     extensions: Option<AsyncFd<File>>,
     stream: LogStream,
     clock: Clock,
+    function: Arc<FunctionConfig>,
+    telemetry: Arc<Telemetry>,
 }
 
 #[derive(Default)]
@@ -44,7 +50,13 @@ struct State {
 
 impl EnvLog {
     /// Reads the pipes into `stream`. All must be non-blocking. Needs a Tokio runtime.
-    pub(crate) fn new(pipes: Pipes, stream: LogStream, clock: Clock) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(
+        pipes: Pipes,
+        stream: LogStream,
+        clock: Clock,
+        function: Arc<FunctionConfig>,
+        telemetry: Arc<Telemetry>,
+    ) -> io::Result<Arc<Self>> {
         // Deprecated for types whose descriptor may change under it; a `File` keeps its own, open, until it is dropped.
         #[allow(deprecated)]
         let watch = |pipe: OwnedFd| AsyncFd::with_interest(File::from(pipe), Interest::READABLE);
@@ -52,10 +64,12 @@ impl EnvLog {
             state: Mutex::default(),
             frames_in_output: pipes.frames_in_output,
             output: watch(pipes.output)?,
-            telemetry: watch(pipes.telemetry)?,
+            telemetry_pipe: watch(pipes.telemetry)?,
             extensions: pipes.extensions.map(watch).transpose()?,
             stream,
             clock,
+            function,
+            telemetry,
         }))
     }
 
@@ -73,46 +87,63 @@ impl EnvLog {
         self.lock().tail.take()
     }
 
+    /// What extensions hear.
+    pub(crate) fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
     /// Reads what is in the pipes and, at the end of a request, closes unfinished lines.
     pub(crate) fn drain(&self, close_lines: bool) {
         let mut state = self.lock();
         self.read_pipes(&mut state);
         if close_lines {
-            let now_ms = self.clock.now().as_millis();
             let State { lines, output_frames, frames, extension_lines, tail, events } = &mut *state;
-            extension_lines.flush(|line| emit(tail, events, now_ms, line));
-            lines.flush(|line| emit(tail, events, now_ms, line));
-            output_frames.flush(|text| emit(tail, events, now_ms, text));
-            frames.flush(|text| emit(tail, events, now_ms, text));
+            let mut ear = self.ear(tail, events);
+            extension_lines.flush(|line| ear.hear(Stream::Extension, line));
+            lines.flush(|line| ear.hear(Stream::Function, line));
+            output_frames.flush(|text| ear.hear(Stream::Function, text));
+            frames.flush(|text| ear.hear(Stream::Function, text));
         }
         self.hand_over(&mut state);
     }
 
-    /// Writes lines of the platform, after everything the function wrote so far.
-    pub(crate) fn platform_lines(&self, lines: impl IntoIterator<Item = String>) {
+    /// Whether events are told that plain text has no line for.
+    pub(crate) fn tells_more_than_text(&self) -> bool {
+        self.function.log_format == LogFormat::Json || self.telemetry.wants(Stream::Platform)
+    }
+
+    /// Tells the log, and who subscribed, of events of the platform, after everything the function wrote so far.
+    pub(crate) fn tell<'a>(&self, told: impl IntoIterator<Item = Event<'a>>) {
         let mut state = self.lock();
-        let now_ms = self.clock.now().as_millis();
-        for line in lines {
-            state.tail.push(line.as_bytes());
-            state.events.push(LogEvent::new(now_ms, line));
+        let now = self.clock.now();
+        for event in told {
+            self.telemetry.event(now, &event);
+            if let Some(line) = event.line(&self.function, now) {
+                state.tail.push(line.as_bytes());
+                state.events.push(LogEvent::new(now.as_millis(), line));
+            }
         }
         self.hand_over(&mut state);
+    }
+
+    fn ear<'a>(&'a self, tail: &'a mut Tail, events: &'a mut Vec<LogEvent>) -> Ear<'a> {
+        Ear { tail, events, now: self.clock.now(), telemetry: &self.telemetry }
     }
 
     /// Reads all pipes, output first: a function that prints and then logs has it in that order.
     fn read_pipes(&self, state: &mut State) -> [PipeEnd; 3] {
-        let now_ms = self.clock.now().as_millis();
         let State { lines, output_frames, frames, extension_lines, tail, events } = state;
+        let mut ear = self.ear(tail, events);
         let output = read_all(self.output.get_ref(), |bytes| {
-            let take = |text: &[u8]| emit(tail, events, now_ms, text);
+            let take = |text: &[u8]| ear.hear(Stream::Function, text);
             if self.frames_in_output { output_frames.push(bytes, take) } else { lines.push(bytes, take) }
         });
-        let telemetry = read_all(self.telemetry.get_ref(), |bytes| {
-            frames.push(bytes, |text| emit(tail, events, now_ms, text));
+        let telemetry = read_all(self.telemetry_pipe.get_ref(), |bytes| {
+            frames.push(bytes, |text| ear.hear(Stream::Function, text));
         });
         let extensions = self.extensions.as_ref().map_or(PipeEnd::Closed, |pipe| {
             read_all(pipe.get_ref(), |bytes| {
-                extension_lines.push(bytes, |line| emit(tail, events, now_ms, line));
+                extension_lines.push(bytes, |line| ear.hear(Stream::Extension, line));
             })
         });
         [output, telemetry, extensions]
@@ -130,7 +161,7 @@ impl EnvLog {
         while open.contains(&true) {
             let (guard, which) = tokio::select! {
                 guard = self.output.readable(), if open[0] => (guard, 0),
-                guard = self.telemetry.readable(), if open[1] => (guard, 1),
+                guard = self.telemetry_pipe.readable(), if open[1] => (guard, 1),
                 guard = readable(self.extensions.as_ref()), if open[2] => (guard, 2),
             };
             let Ok(mut guard) = guard else { return };
@@ -165,9 +196,22 @@ async fn readable(pipe: Option<&AsyncFd<File>>) -> io::Result<tokio::io::unix::A
     }
 }
 
-fn emit(tail: &mut Tail, events: &mut Vec<LogEvent>, now_ms: i64, text: &[u8]) {
-    tail.push(text);
-    events.push(LogEvent::new(now_ms, String::from_utf8_lossy(text).into_owned()));
+/// Takes what was written: for the tail, the log, and who subscribed.
+struct Ear<'a> {
+    tail: &'a mut Tail,
+    events: &'a mut Vec<LogEvent>,
+    now: Timestamp,
+    telemetry: &'a Telemetry,
+}
+
+impl Ear<'_> {
+    fn hear(&mut self, stream: Stream, text: &[u8]) {
+        self.tail.push(text);
+        if self.telemetry.wants(stream) {
+            self.telemetry.line(stream, self.now, text);
+        }
+        self.events.push(LogEvent::new(self.now.as_millis(), String::from_utf8_lossy(text).into_owned()));
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

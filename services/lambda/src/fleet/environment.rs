@@ -16,9 +16,12 @@ use super::ending::{Endings, Held, Reason};
 use super::env_log::{EnvLog, Pipes};
 use super::log_sink::LogStream;
 use super::pool::{Pooled, Wish};
+use super::telemetry::{Subscriptions, Telemetry};
 use super::ticket::wish_of;
 use super::{BoxGateway, NoBox, blueprint};
-use crate::function::FunctionConfig;
+use crate::function::{FunctionConfig, LogFormat};
+use crate::invoke::events::Event;
+use crate::invoke::report::InitPhase;
 use crate::invoke::{self, InvokeError};
 use crate::runtime_api::{self, About, InitResult, Session};
 
@@ -87,6 +90,7 @@ pub(crate) struct Parts {
     /// Its external extensions, in the order of the box's companions.
     pub(crate) extensions: Vec<Arc<str>>,
     pub(crate) endings: Endings,
+    pub(crate) phase: InitPhase,
 }
 
 /// What an idle environment tells the fleet.
@@ -117,17 +121,23 @@ impl Environment {
             on_change,
             extensions,
             endings,
+            phase,
         } = parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
         let ends = inner_box.take_parts();
-        let (session, init) = Session::with(about(&function), &extensions, None);
         let pipes = Pipes {
             output: ends.output,
             telemetry: ends.telemetry,
             extensions: ends.companion_output,
             frames_in_output,
         };
-        let log = EnvLog::new(pipes, log_stream, clock.clone())?;
+        let json_lines = function.log_format == LogFormat::Json;
+        let telemetry =
+            Telemetry::new(Arc::clone(&inner_box), clock.clone(), json_lines, !extensions.is_empty());
+        let log = EnvLog::new(pipes, log_stream, clock.clone(), Arc::clone(&function), telemetry)?;
+        log.tell([Event::InitStart { function: &function, phase }]);
+        let subscriptions = Arc::new(Subscriptions { log: Arc::clone(&log) });
+        let (session, init) = Session::with(about(&function), &extensions, Some(subscriptions));
         let arn: Arc<str> = Arc::from(function.arn.as_str());
         let mut tasks = vec![tokio::spawn(Arc::clone(&log).pump())];
         let mut listeners = ends.listeners.into_iter();
@@ -188,6 +198,7 @@ impl Environment {
         gate.since = Instant::now();
         if gate.frozen {
             gate.frozen = false;
+            self.log.telemetry().set_awake(true);
             if let Err(error) = self.inner_box.thaw() {
                 // Its process has ended meanwhile, most likely; the session says so to whoever offers an event.
                 tracing::debug!(function = &*self.arn, %error, "thaw failed");
@@ -231,14 +242,6 @@ impl Environment {
         peak.bytes = peak.bytes.max(now.peak_bytes);
         peak.measured = Some(Instant::now());
         peak.bytes
-    }
-
-    pub(crate) fn function(&self) -> &Arc<FunctionConfig> {
-        &self.function
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     /// When `left` is over, in milliseconds since the epoch on the host's real clock: what processes inside compare
@@ -332,7 +335,10 @@ impl Environment {
             return Freeze::NotParked;
         }
         match self.inner_box.freeze() {
-            Ok(()) => gate.frozen = true,
+            Ok(()) => {
+                gate.frozen = true;
+                self.log.telemetry().set_awake(false);
+            }
             Err(error) => {
                 tracing::debug!(function = &*self.arn, %error, "freeze failed");
                 gate.freezer_waits = true;
@@ -374,6 +380,7 @@ impl Pooled for Environment {
 impl Drop for Environment {
     fn drop(&mut self) {
         self.inner_box.kill();
+        self.log.telemetry().stop();
         for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
             task.abort();
         }

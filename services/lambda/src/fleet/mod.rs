@@ -30,6 +30,7 @@ mod log_sink;
 mod log_store;
 mod opt_extensions;
 mod pool;
+mod telemetry;
 mod ticket;
 
 use std::collections::HashMap;
@@ -60,6 +61,7 @@ use self::keeper::Keeper;
 use self::pool::{Pool, PoolLimits};
 use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
+use crate::invoke::report::InitPhase;
 use crate::invoke::trace::{Sampler, Trace};
 use crate::invoke::{self, Invocation, InvokeError, Opened, Outcome, Sink, Streaming};
 use crate::invoker::{Invoker, Invoking, Opening};
@@ -360,7 +362,10 @@ impl Inner {
     pub(crate) fn new_log_stream(&self, function: &FunctionConfig) -> (String, LogStream) {
         let (year, month, day, ..) = self.clock.now().civil();
         let id = uuid::Uuid::new_v4().simple();
-        let stream = format!("{year:04}/{month:02}/{day:02}/[{}]{id}", function.version);
+        // In a group that other functions may share, its streams say whose they are.
+        let is_own = function.log_group.strip_prefix("/aws/lambda/") == Some(&function.name);
+        let name = if is_own { "" } else { &function.name };
+        let stream = format!("{year:04}/{month:02}/{day:02}/{name}[{}]{id}", function.version);
         let name = StreamName {
             account: function.account,
             region: function.region.clone(),
@@ -381,6 +386,7 @@ impl Inner {
         prepared: &Prepared,
         log: &(String, LogStream),
         whose: Whose<'_>,
+        phase: InitPhase,
     ) -> Result<Starting, NoBox> {
         if self.closing.load(Ordering::Acquire) {
             return Err(InvokeError::ShuttingDown.into());
@@ -409,6 +415,7 @@ impl Inner {
             freeze_after: self.limits.freeze_after,
             extensions: prepared.extensions().to_vec(),
             endings: self.endings.clone(),
+            phase,
             on_change: Arc::new(move |environment, change| {
                 if let Some(fleet) = fleet.upgrade() {
                     fleet.on_change(environment, change);

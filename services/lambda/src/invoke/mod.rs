@@ -5,10 +5,11 @@
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>.
 
+pub(crate) mod events;
 mod failure;
 pub(crate) mod lineage;
 mod phases;
-mod report;
+pub(crate) mod report;
 #[cfg(test)]
 mod report_tests;
 mod run;

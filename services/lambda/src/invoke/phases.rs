@@ -12,11 +12,12 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::events::Event;
 use super::failure::Failure;
-use super::report;
+use super::report::{InitPhase, Status};
 use crate::fleet::{Environment, NoBox};
 use crate::runtime_api::extensions::Fault;
-use crate::runtime_api::{Departure, Event, InitResult};
+use crate::runtime_api::{self, Departure, InitResult};
 
 /// Why an initialisation failed.
 pub(super) enum WhyInit {
@@ -42,21 +43,23 @@ impl WhyInit {
 pub(super) async fn initialise(
     environment: &Arc<Environment>,
     init: oneshot::Receiver<InitResult>,
+    phase: InitPhase,
     limit: Duration,
 ) -> Result<Result<(), WhyInit>, NoBox> {
-    let result = timeout(limit, parts(environment, init)).await;
+    let result = timeout(limit, parts(environment, init, phase)).await;
     let result = result.unwrap_or(Ok(Err(WhyInit::Timeout)));
     environment.session.extensions.close();
-    let now = environment.now();
-    let lines = environment.session.extensions.standings();
-    let lines = lines.iter().filter_map(|standing| report::extension(environment.function(), standing, now));
-    environment.log.platform_lines(lines);
+    let standings = environment.session.extensions.standings();
+    // What the initialisation wrote comes before what is told of it.
+    environment.log.drain(true);
+    environment.log.tell(standings.iter().map(Event::Extension));
     result
 }
 
 async fn parts(
     environment: &Arc<Environment>,
     init: oneshot::Receiver<InitResult>,
+    phase: InitPhase,
 ) -> Result<Result<(), WhyInit>, NoBox> {
     let extensions = &environment.session.extensions;
     if extensions.external() > 0 {
@@ -70,11 +73,26 @@ async fn parts(
         result = init => result.unwrap_or(InitResult::Gone(Departure::default())),
         fault = extensions.fault() => return Ok(Err(WhyInit::Extension(fault))),
     };
+    let status = match &result {
+        InitResult::Ready => Status::Success,
+        InitResult::Failed { error_type, .. } => Status::Error { error_type: named(error_type.as_ref()) },
+        InitResult::Gone(departure) => {
+            let error_type = Failure::Exit(*departure).error_type().to_owned();
+            Status::Error { error_type }
+        }
+    };
+    environment.log.drain(true);
+    environment.log.tell([Event::InitRuntimeDone { phase, status: &status }]);
     Ok(match result {
         InitResult::Ready => extensions.ready().await.map_err(WhyInit::Extension),
         InitResult::Failed { body, error_type } => Err(WhyInit::Reported { body, error_type }),
         InitResult::Gone(departure) => Err(WhyInit::Gone(departure)),
     })
+}
+
+/// An error's type, or that of an error that has none.
+pub(super) fn named(error_type: Option<&String>) -> String {
+    error_type.cloned().unwrap_or_else(|| "Runtime.Unknown".to_owned())
 }
 
 /// How the INVOKE phase went on after the runtime's answer.
@@ -114,7 +132,7 @@ struct Tracing<'a> {
 }
 
 /// What extensions are told of an event.
-pub(super) fn invoke_event(event: &Event) -> Bytes {
+pub(super) fn invoke_event(event: &runtime_api::Event) -> Bytes {
     let invoke = Invoke {
         event_type: "INVOKE",
         deadline_ms: event.deadline_ms,

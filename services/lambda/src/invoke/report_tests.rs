@@ -2,7 +2,8 @@
 
 use base::{RequestId, Timestamp};
 
-use super::report::{self, InitPhase, Numbers, Status};
+use super::events::Event;
+use super::report::{InitPhase, Numbers, Status};
 use crate::function::{FunctionConfig, LogFormat};
 
 fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
@@ -48,6 +49,37 @@ const NOW: Timestamp = Timestamp(1_795_420_000_123);
 
 fn numbers(init_ms: Option<f64>, status: Status) -> Numbers {
     Numbers { duration_ms: 1.234, init_ms, max_memory_mib: 30, status, segment: None }
+}
+
+mod report {
+    use super::*;
+
+    pub(super) fn start(function: &FunctionConfig, id: &RequestId, now: Timestamp) -> Option<String> {
+        Event::Start { function, id, trace: None }.line(function, now)
+    }
+
+    pub(super) fn end(function: &FunctionConfig, id: &RequestId) -> Option<String> {
+        Event::End { id }.line(function, NOW)
+    }
+
+    pub(super) fn report(
+        function: &FunctionConfig,
+        id: &RequestId,
+        numbers: &Numbers,
+        now: Timestamp,
+    ) -> Option<String> {
+        Event::Report { function, id, numbers }.line(function, now)
+    }
+
+    pub(super) fn init_report(
+        function: &FunctionConfig,
+        duration_ms: f64,
+        phase: InitPhase,
+        status: &Status,
+        now: Timestamp,
+    ) -> Option<String> {
+        Event::InitReport { phase, status, duration_ms }.line(function, now)
+    }
 }
 
 #[test]
@@ -108,4 +140,75 @@ fn json_events() {
     assert_eq!(report::report(&warn, &id(), &numbers(None, Status::Success), NOW), None);
     let report = report::report(&warn, &id(), &numbers(None, Status::Timeout), NOW).unwrap();
     assert!(report.contains("\"status\":\"timeout\""), "{report}");
+}
+
+#[test]
+fn the_runtime_has_a_version() {
+    let mut with = function(LogFormat::Text, None);
+    with.runtime = Some("python3.12".to_owned());
+    let line = Event::InitStart { function: &with, phase: InitPhase::Init }.line(&with, NOW).unwrap();
+    let (version, arn) = line.split_once("\tRuntime Version ARN: ").unwrap();
+    assert_eq!(version, "INIT_START Runtime Version: python:3.12.v1");
+    assert!(arn.starts_with("arn:aws:lambda:us-east-1::runtime:"), "{arn}");
+    for (runtime, version) in [("nodejs22.x", "nodejs:22.v1"), ("provided.al2023", "provided:al2023.v1")] {
+        with.runtime = Some(runtime.to_owned());
+        let line = Event::InitStart { function: &with, phase: InitPhase::Init }.line(&with, NOW).unwrap();
+        assert!(line.contains(version), "{line}");
+    }
+}
+
+#[test]
+fn levels_are_aws_s() {
+    let mut functions = ["DEBUG", "INFO", "WARN"].map(|level| function(LogFormat::Json, Some(level)));
+    for function in &mut functions {
+        function.runtime = Some("python3.12".to_owned());
+    }
+    let [debug, info, warn] = &functions;
+    let error = Status::Error { error_type: "Runtime.ExitError".to_owned() };
+    let id = id();
+    let done = |status| Event::RuntimeDone { id: &id, status, duration_ms: 1.0, produced_bytes: 2 };
+    let init = |status| Event::InitReport { phase: InitPhase::Init, status, duration_ms: 1.0 };
+    let runtime = |status| Event::InitRuntimeDone { phase: InitPhase::Init, status };
+    for event in [done(&Status::Success), init(&Status::Success), runtime(&Status::Success)] {
+        assert!(event.line(debug, NOW).is_some() && event.line(info, NOW).is_none(), "{event:?}");
+    }
+    for event in [done(&error), init(&error), runtime(&Status::Timeout)] {
+        assert!(event.line(warn, NOW).is_some(), "{event:?}");
+    }
+    let start = Event::InitStart { function: debug, phase: InitPhase::Init };
+    assert!(start.line(info, NOW).is_some() && start.line(warn, NOW).is_none());
+}
+
+#[test]
+fn records_of_the_two_schemas() {
+    use super::events::Schema;
+    let function = function(LogFormat::Text, None);
+    let id = id();
+    let done = Event::RuntimeDone { id: &id, status: &Status::Success, duration_ms: 1.5, produced_bytes: 7 };
+    let (old, new) = (Schema::Logs { with_runtime_done: false }, Schema::Logs { with_runtime_done: true });
+    let time = r#"{"time":"2026-11-23T07:46:40.123Z","type":"#;
+    let request = r#""requestId":"11111111-2222-3333-4444-555555555555""#;
+    assert_eq!(
+        done.record(NOW, Schema::Telemetry).unwrap(),
+        format!(
+            r#"{time}"platform.runtimeDone","record":{{{request},"status":"success","metrics":{{"durationMs":1.5,"producedBytes":7}}}}}}"#
+        )
+    );
+    assert_eq!(done.record(NOW, old), None);
+    assert_eq!(
+        done.record(NOW, new).unwrap(),
+        format!(r#"{time}"platform.runtimeDone","record":{{{request},"status":"success"}}}}"#)
+    );
+    let end = Event::End { id: &id };
+    assert_eq!(end.record(NOW, Schema::Telemetry), None);
+    assert_eq!(end.record(NOW, old).unwrap(), format!(r#"{time}"platform.end","record":{{{request}}}}}"#));
+    let numbers = numbers(None, Status::Success);
+    let report = Event::Report { function: &function, id: &id, numbers: &numbers };
+    assert!(report.record(NOW, Schema::Telemetry).unwrap().contains(r#""status":"success""#));
+    assert!(!report.record(NOW, old).unwrap().contains("status"));
+    let fault = Event::Fault { text: "RequestId: x Error: y\nZ\n" };
+    assert_eq!(
+        fault.record(NOW, old).unwrap(),
+        format!(r#"{time}"platform.fault","record":"RequestId: x Error: y\nZ"}}"#)
+    );
 }

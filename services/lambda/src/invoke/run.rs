@@ -15,16 +15,17 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::events::{Event, TraceContext};
 use super::failure::Failure;
 use super::phases::{self, Rest, WhyInit};
-use super::report::{self, InitPhase, Numbers, Status};
+use super::report::{InitPhase, Numbers, Status};
 use super::streaming::follow;
 use super::trace::Segment;
 use super::{Invocation, InvokeError, Outcome, Sink};
 use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Reason, Ticket, Turn, Whose, mebibytes};
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
-use crate::runtime_api::{Answer, Departure, Event};
+use crate::runtime_api::{self, Answer, Departure};
 
 /// How long the initialisation of a provisioned environment may take, unless the function's own limit is longer.
 const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
@@ -147,7 +148,9 @@ impl Answered {
             segment: self.segment,
         };
         let now = ticket.fleet().clock().now();
-        environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
+        let fault =
+            failure.as_ref().and_then(|failure| failure.log_text(&invocation.request_id, &now.iso8601()));
+        environment.log.tell(closing(function, invocation, fault.as_deref(), &numbers));
         let tail = environment.log.take_tail();
         let outcome = outcome(&ticket, Bytes::new(), None, tail, &numbers, self.spent.cold);
         finish(ticket, environment, ending);
@@ -168,8 +171,10 @@ async fn invoke(
     let limit = Duration::from_secs(u64::from(function.timeout_s));
     let began = spent.invoke_began.unwrap_or_else(Instant::now);
     let left = spent.invoke_began.map_or(limit, |began| limit.saturating_sub(began.elapsed()));
-    environment.log.platform_lines(report::start(function, &invocation.request_id, clock.now()));
     let trace = ticket.fleet().trace_of(function, invocation.trace_header.as_deref());
+    let id = &invocation.request_id;
+    let context = trace.segment.as_ref().map(|segment| TraceContext { header: &trace.header, segment });
+    environment.log.tell([Event::Start { function, id, trace: context }]);
     let event = event_for(clock, invocation, left, trace.header);
     let has_extensions = environment.has_extensions();
     if has_extensions {
@@ -201,6 +206,12 @@ async fn invoke(
         Ok(answer) => Ending::of(answer, function, &invocation.request_id),
         Err(fault) => Ending::failed(Failure::Extension(fault), &invocation.request_id, false, None),
     };
+    if environment.log.tells_more_than_text() {
+        let produced_bytes = if ending.failure.is_none() { ending.payload.len() as u64 } else { 0 };
+        let status = &ending.status;
+        let runtime_done = Event::RuntimeDone { id, status, duration_ms: millis(took), produced_bytes };
+        environment.log.tell([runtime_done]);
+    }
     if ending.reusable && ending.failure.is_none() && environment.session.extensions.hear_of_invokes() {
         let answered = Outcome {
             payload: ending.payload,
@@ -238,18 +249,18 @@ async fn invoke(
         status: ending.status,
         segment: trace.segment,
     };
-    let lines = closing_lines(function, invocation, ending.failure.as_ref(), &numbers, clock.now());
-    environment.log.platform_lines(lines);
+    let fault = ending.failure.as_ref().and_then(|failure| failure.log_text(id, &clock.now().iso8601()));
+    environment.log.tell(closing(function, invocation, fault.as_deref(), &numbers));
     let tail = environment.log.take_tail();
     let outcome = outcome(ticket, ending.payload, ending.function_error, tail, &numbers, spent.cold);
     Served::Done { outcome, ending: end_of_it }
 }
 
-fn event_for(clock: &Clock, invocation: &Invocation, left: Duration, trace_id: String) -> Event {
+fn event_for(clock: &Clock, invocation: &Invocation, left: Duration, trace_id: String) -> runtime_api::Event {
     let now = clock.now();
     // Functions compare the deadline with the host's clock, which the platform's may be ahead of.
     let offset_ms = i64::try_from(clock.offset().as_millis()).unwrap_or(0);
-    Event {
+    runtime_api::Event {
         request_id: invocation.request_id.clone(),
         deadline_ms: now.after(left).as_millis() - offset_ms,
         function_arn: Arc::clone(&invocation.invoked_arn),
@@ -471,15 +482,18 @@ pub(crate) async fn start_ahead(
 async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
     let Order { fleet, function, phase, limit, .. } = *order;
     let began = Instant::now();
-    let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose).await?;
+    let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose, phase).await?;
     environment.log.begin_tail(order.want_tail);
-    let result = phases::initialise(&environment, init, limit.saturating_sub(began.elapsed())).await;
+    let result = phases::initialise(&environment, init, phase, limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
     let why = match result? {
         Ok(()) => {
             environment.end_of_init();
             // What the initialisation wrote comes before START.
             environment.log.drain(true);
+            let duration_ms = millis(took);
+            environment.log.tell([Event::InitReport { phase, status: &Status::Success, duration_ms }]);
+            environment.log.telemetry().close();
             return Ok(Ok((environment, took)));
         }
         Err(why) => why,
@@ -491,10 +505,10 @@ async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration),
         (WhyInit::Reported { error_type: Some(error_type), .. }, None) => {
             Status::Error { error_type: error_type.clone() }
         }
-        (_, None) => Status::Error { error_type: "Runtime.Unknown".to_owned() },
+        (_, None) => Status::Error { error_type: phases::named(None) },
     };
-    let now = fleet.clock().now();
-    environment.log.platform_lines(report::init_report(function, millis(took), phase, &status, now));
+    let duration_ms = millis(took);
+    environment.log.tell([Event::InitReport { phase, status: &status, duration_ms }]);
     Ok(Err(FailedInit { environment, why }))
 }
 
@@ -527,8 +541,10 @@ fn fail_after_init(
     let max_memory_mib = peak_mib.min(function.memory_mib);
     let numbers = Numbers { duration_ms: millis(took), max_memory_mib, status, ..Numbers::default() };
     let now = ticket.fleet().clock().now();
-    environment.log.platform_lines(report::start(function, &invocation.request_id, now));
-    environment.log.platform_lines(closing_lines(function, invocation, failure.as_ref(), &numbers, now));
+    let id = &invocation.request_id;
+    let fault = failure.as_ref().and_then(|failure| failure.log_text(id, &now.iso8601()));
+    environment.log.tell([Event::Start { function, id, trace: None }]);
+    environment.log.tell(closing(function, invocation, fault.as_deref(), &numbers));
     let tail = environment.log.take_tail();
     outcome(ticket, payload, Some("Unhandled"), tail, &numbers, true)
 }
@@ -543,32 +559,32 @@ fn fail_without_box(
     let function = ticket.function();
     let now = ticket.fleet().clock().now();
     let status = status_of(failure);
-    let init = report::init_report(function, 0.0, InitPhase::Init, &status, now);
-    let numbers = Numbers { status, ..Numbers::default() };
-    let mut lines: Vec<String> = init.into_iter().collect();
-    lines.extend(report::start(function, &invocation.request_id, now));
-    lines.extend(closing_lines(function, invocation, Some(failure), &numbers, now));
+    let numbers = Numbers { status: status.clone(), ..Numbers::default() };
+    let id = &invocation.request_id;
+    let fault = failure.log_text(id, &now.iso8601());
+    let phase = InitPhase::Init;
+    let before = [
+        Event::InitStart { function, phase },
+        Event::InitReport { phase, status: &status, duration_ms: 0.0 },
+        Event::Start { function, id, trace: None },
+    ];
+    let all = before.into_iter().chain(closing(function, invocation, fault.as_deref(), &numbers));
+    let lines: Vec<String> = all.filter_map(|event| event.line(function, now)).collect();
     let tail = invocation.want_tail.then(|| lines.concat().into_bytes());
     stream.write_lines(now, lines);
     outcome(ticket, failure.body(&invocation.request_id), Some("Unhandled"), tail, &numbers, true)
 }
 
-/// The failure's text, END and REPORT.
-fn closing_lines(
-    function: &FunctionConfig,
-    invocation: &Invocation,
-    failure: Option<&Failure>,
-    numbers: &Numbers,
-    now: base::Timestamp,
-) -> impl Iterator<Item = String> {
+/// What went wrong, END and REPORT.
+fn closing<'a>(
+    function: &'a FunctionConfig,
+    invocation: &'a Invocation,
+    fault: Option<&'a str>,
+    numbers: &'a Numbers,
+) -> impl Iterator<Item = Event<'a>> {
     let id = &invocation.request_id;
-    let text = failure.and_then(|failure| failure.log_text(id, &now.iso8601()));
-    let lines = [
-        report::failure_text(function, text),
-        report::end(function, id),
-        report::report(function, id, numbers, now),
-    ];
-    lines.into_iter().flatten()
+    let fault = fault.map(|text| Event::Fault { text });
+    fault.into_iter().chain([Event::End { id }, Event::Report { function, id, numbers }])
 }
 
 /// The outcome, noted for the record of the invocation.
