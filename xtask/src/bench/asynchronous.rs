@@ -36,9 +36,10 @@ pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>
         let platform = Platform::start(&folder.join(format!("data{round}")))?;
         let mut client = platform.client()?;
         client.create(Function::Wait, NAME)?;
+        own.push(environments(&platform)?);
+        // Only now: clients that wait have a limit of ten requests per second for each reserved environment.
         let path = format!("/2017-10-31/functions/{NAME}/concurrency");
         client.call("PUT", &path, &json!({ "ReservedConcurrentExecutions": WORKERS }).to_string())?;
-        own.push(environments(&platform)?);
         let before = reports(&platform)?.len();
         delay(&mut client, true)?;
         let load = senders(&platform)?;
