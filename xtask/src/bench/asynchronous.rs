@@ -4,6 +4,8 @@
 //! The function's events are delayed by a tag, so that accepting and draining are measured one after the other; then the
 //! platform's clock is moved on. The drain is read from the times of the function's own REPORT lines.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,6 +34,7 @@ const NAME: &str = "wait";
 /// Accepts events for a few seconds, then drains them, in every round.
 pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
     let (mut accepted, mut drained, mut own) = (Vec::new(), Vec::new(), Vec::new());
+    let mut synced = Vec::new();
     for round in 0..repeats {
         let platform = Platform::start(&folder.join(format!("data{round}")))?;
         let mut client = platform.client()?;
@@ -41,7 +44,8 @@ pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>
         let path = format!("/2017-10-31/functions/{NAME}/concurrency");
         client.call("PUT", &path, &json!({ "ReservedConcurrentExecutions": WORKERS }).to_string())?;
         let before = reports(&platform)?.len();
-        delay(&mut client, true)?;
+        delay(&mut client)?;
+        synced.push(syncs(folder)? * SENDERS as f64);
         let load = senders(&platform)?;
         accepted.push(load.rate_per_s);
         advance(&platform)?;
@@ -50,6 +54,8 @@ pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>
     Ok(vec![
         Row::alone("async", "accepted, 16 clients, durable", "1/s", &accepted)
             .promised(Better::Higher, ACCEPTED_PER_S),
+        // Each client waits for its event to be on disk: with all of them in every sync, this is the most there can be.
+        Row::beside("async", "accepted, vs all 16 in every sync", "1/s", (&accepted, &synced)),
         Row::beside("async", "drained, vs 10 clients that wait", "1/s", (&drained, &own))
             .promised(Better::Higher, DRAINED),
     ])
@@ -77,11 +83,23 @@ fn checked(target: Target<'_>, clients: usize) -> Result<Load, String> {
     }
 }
 
-/// Sets or removes the delay of the function's events.
-fn delay(client: &mut Client, on: bool) -> Result<(), String> {
+/// How often the disk syncs a few kilobytes at the end of a file, per second.
+fn syncs(folder: &Path) -> Result<f64, String> {
+    const MEASURED: Duration = Duration::from_secs(1);
+    let wrong = |error: std::io::Error| format!("the disk cannot be measured: {error}");
+    let mut file = File::create(folder.join("syncs")).map_err(wrong)?;
+    let (started, mut count) = (Instant::now(), 0);
+    while started.elapsed() < MEASURED {
+        file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).map_err(wrong)?;
+        count += 1;
+    }
+    Ok(f64::from(count) / started.elapsed().as_secs_f64())
+}
+
+/// Delays the function's events.
+fn delay(client: &mut Client) -> Result<(), String> {
     let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{NAME}");
-    let delay_ms = if on { DELAY_MS } else { 0 };
-    let tags = json!({ "Tags": { "lamplighter:async-delay-ms": delay_ms.to_string() } });
+    let tags = json!({ "Tags": { "lamplighter:async-delay-ms": DELAY_MS.to_string() } });
     client.send("POST", &format!("/2017-03-31/tags/{arn}"), &tags.to_string())
 }
 

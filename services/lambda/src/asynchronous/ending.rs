@@ -228,7 +228,10 @@ impl Ending {
             (None, Condition::RecursiveInvocation) => crate::error::RECURSIVE.to_owned(),
             (None, condition) => format!("{condition:?}"),
         };
-        let end = message.floor_char_boundary(MAX_ERROR_BYTES);
+        let mut end = message.len().min(MAX_ERROR_BYTES);
+        while !message.is_char_boundary(end) {
+            end -= 1;
+        }
         message[..end].to_owned()
     }
 }

@@ -15,7 +15,7 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 use service_delivery::{Destination, Kind};
 
-use super::invoke::sound_payload;
+use super::invoke::{sound_payload, tenant_of};
 use super::{target, target_to_run};
 use crate::Lambda;
 use crate::asynchronous::check_size;
@@ -59,7 +59,7 @@ pub(crate) async fn invoke_async(
         trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
         origin: Origin::Event,
         queue_age_ms: None,
-        tenant_id: None,
+        tenant_id: tenant_of(&resolved.function, None)?,
     };
     lambda.accept_event(&target, invocation).await?;
     Ok(InvokeAsyncResponse { status: 202 })
