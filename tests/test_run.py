@@ -367,3 +367,33 @@ def test_a_function_gets_a_url(run, tmp_path):
     while running.client().get_function_url_config(FunctionName="app-One")["Cors"]["MaxAge"] != 61:
         assert time.monotonic() < deadline, running.seen
     assert running.client().get_function_url_config(FunctionName="app-One")["FunctionUrl"] == address[1]
+
+
+def test_a_template_brings_layers(run, tmp_path):
+    template = HEAD + "Resources:\n" + f"""  Shared:
+    Type: AWS::Serverless::LayerVersion
+    Properties:
+      LayerName: shared-of-a-template
+      ContentUri: shared/
+      CompatibleRuntimes: [{PYTHON}]
+      RetentionPolicy: Retain
+""" + function("Uses", "uses", "      Layers: [!Ref Shared]\n      EphemeralStorage: {Size: 600}\n") + """Outputs:
+  Layer: {Value: !Ref Shared}
+"""
+    source = "import shared\ndef handler(event, context): return shared.x\n"
+    folder = application(tmp_path / "app", {"Uses": source}, template)
+    (folder / "shared/python").mkdir(parents=True)
+    (folder / "shared/python/shared.py").write_text("x = 1\n")
+    data = tmp_path / "data"
+    first = run_once(folder, data)
+    assert first.returncode == 0, first.stderr
+    assert "answer   1" in first.stdout
+    assert "Layer = arn:aws:lambda:us-east-1:000000000000:layer:shared-of-a-template:1" in first.stdout
+    again = run_once(folder, data)
+    assert "shared-of-a-template:1" in again.stdout and "unchanged" in again.stderr + again.stdout
+    (folder / "shared/python/shared.py").write_text("x = 2\n")
+    changed = run_once(folder, data)
+    assert "answer   2" in changed.stdout and "shared-of-a-template:2" in changed.stdout
+    (folder / "template.yaml").write_text(template.replace("RetentionPolicy", "Retention"))
+    refused = run_once(folder, data)
+    assert refused.returncode != 0 and "'Retention'" in refused.stderr

@@ -499,3 +499,33 @@ def handler(event, context):
         thread.join()
     assert not wrong
     assert run(aws, name) == ["13"] * 3
+
+
+def test_a_published_version_keeps_its_layers(aws, make, unique):
+    layer = unique("layer")
+    arn = publish(aws, layer, {"a": "1"})["LayerVersionArn"]
+    other = publish(aws, unique("layer"), {"b": "1"})["LayerVersionArn"]
+    name = make(READ, Layers=[arn, other], Tags=FOLLOW)
+    assert aws.publish_version(FunctionName=name)["Version"] == "1"
+    publish(aws, layer, {"a": "2"})
+    aws.delete_layer_version(LayerName=layer, VersionNumber=1)
+    assert run(aws, name, ["a", "b"]) == {"a": "2", "b": "1"}
+    assert run(aws, name, ["a", "b"], Qualifier="1") == {"a": "1", "b": "1"}
+    assert [one["Arn"] for one in aws.get_function_configuration(FunctionName=name, Qualifier="1")["Layers"]] == [arn, other]
+    aws.update_function_configuration(FunctionName=name, Layers=[])
+    assert run(aws, name, ["a"], Qualifier="1") == {"a": "1"}
+    aws.delete_function(FunctionName=name, Qualifier="1")
+
+
+def test_the_policy_of_a_layer_ends_at_20_kb(aws, unique):
+    layer = unique("layer")
+    publish(aws, layer, {"a": "1"})
+    add = lambda n: aws.add_layer_version_permission(
+        LayerName=layer, VersionNumber=1, StatementId=f"s{n}".ljust(100, "x"), Action="lambda:GetLayerVersion", Principal=OTHER
+    )
+    with pytest.raises(botocore.exceptions.ClientError) as error:
+        for n in range(100):
+            add(n)
+    assert error.value.response["Error"]["Code"] == "PolicyLengthExceededException"
+    policy = aws.get_layer_version_policy(LayerName=layer, VersionNumber=1)["Policy"]
+    assert 20_480 - 400 < len(policy) <= 20_480

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use base::{AccountId, Principal};
+use base::{AccountId, ApiError, Principal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use crate::sam::deploy::{Deployed, deploy};
 use crate::sam::function::Code;
 use crate::sam::template::Setting;
 use crate::sam::watch::{Changes, explain};
-use crate::sam::{FunctionSpec, SamError, Template, package, url};
+use crate::sam::{FunctionSpec, LayerSpec, SamError, Template, layer, package, url};
 use crate::server::Server;
 use crate::ui;
 
@@ -133,9 +133,13 @@ impl Application {
         changed: Option<&BTreeSet<PathBuf>>,
     ) -> Result<Template, String> {
         let mut template = self.template().map_err(|error| error.to_string())?;
+        let arns = self.bring_up_layers(call, &mut template, changed).await?;
         let mut urls = BTreeMap::new();
         for spec in &template.functions {
-            if changed.is_some_and(|changed| !concerns(changed, &template.path, spec)) {
+            let has_new_layer = spec.layers.iter().any(|arn| arns.fresh.contains(arn));
+            if !has_new_layer
+                && changed.is_some_and(|changed| !concerns(changed, &template.path, spec.code.path()))
+            {
                 continue;
             }
             let started = Instant::now();
@@ -156,9 +160,57 @@ impl Application {
             }
         }
         for (_, value) in &mut template.outputs {
-            *value = url::filled(value, &urls);
+            *value = layer::filled(&url::filled(value, &urls), &arns.by_id);
         }
         Ok(template)
+    }
+
+    /// Publishes the layers whose content changed, and puts the ARNs of all of them in the functions.
+    async fn bring_up_layers(
+        self: &Arc<Self>,
+        call: &Call,
+        template: &mut Template,
+        changed: Option<&BTreeSet<PathBuf>>,
+    ) -> Result<LayerArns, String> {
+        let mut arns = LayerArns::default();
+        for spec in &template.layers {
+            let told = |error: ApiError| format!("{}: {error}", spec.logical_id);
+            let unchanged =
+                changed.is_some_and(|changed| !concerns(changed, &template.path, Some(&spec.content)));
+            let known = if unchanged { layer::newest(&anew(call), spec).await.map_err(told)? } else { None };
+            let arn = match known {
+                Some(arn) => arn,
+                None => {
+                    let package = self.package_layer(spec).await?;
+                    let (arn, is_new) = layer::deploy(&anew(call), spec, package).await.map_err(told)?;
+                    ui::progress(&format!("{arn} {}", if is_new { "published" } else { "unchanged" }));
+                    if is_new {
+                        arns.fresh.insert(arn.clone());
+                    }
+                    arn
+                }
+            };
+            arns.by_id.insert(spec.logical_id.clone(), arn);
+        }
+        for function in &mut template.functions {
+            let texts = function.layers.iter_mut().chain(function.environment.values_mut());
+            texts.for_each(|text| *text = layer::filled(text, &arns.by_id));
+        }
+        Ok(arns)
+    }
+
+    async fn package_layer(&self, spec: &LayerSpec) -> Result<Bytes, String> {
+        let content = spec.content.clone();
+        let packaged = tokio::task::spawn_blocking(move || {
+            if !content.exists() {
+                let cause =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "ContentUri names no file or folder");
+                return Err(SamError::file(&content, cause));
+            }
+            package::package(&content)
+        });
+        let result = packaged.await.map_err(|error| format!("packaging ended early: {error}"))?;
+        result.map_err(|error| error.to_string())
     }
 
     async fn package(self: &Arc<Self>, spec: &FunctionSpec) -> Result<Bytes, String> {
@@ -234,19 +286,24 @@ impl Application {
     }
 }
 
+/// What the template's layers are now.
+#[derive(Default)]
+struct LayerArns {
+    by_id: BTreeMap<String, String>,
+    /// Published just now.
+    fresh: BTreeSet<String>,
+}
+
 /// The same caller with a request id of its own.
 fn anew(call: &Call) -> Call {
     call.front_door().call(call.principal().clone(), call.account(), call.region().clone())
 }
 
-/// Whether a change means that a function must be deployed again.
-fn concerns(changed: &BTreeSet<PathBuf>, template: &Path, spec: &FunctionSpec) -> bool {
+/// Whether a change means that a function or layer with this content must be deployed again.
+fn concerns(changed: &BTreeSet<PathBuf>, template: &Path, content: Option<&Path>) -> bool {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let template = real(template);
-    let code = match &spec.code {
-        Code::Path(path) => Some(real(path)),
-        Code::Inline(_) => None,
-    };
+    let code = content.map(real);
     changed.iter().any(|path| *path == template || code.as_ref().is_some_and(|code| path.starts_with(code)))
 }
 

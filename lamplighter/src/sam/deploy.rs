@@ -137,6 +137,7 @@ struct Settings<'a> {
     timeout: i64,
     ephemeral_storage: EphemeralStorage,
     environment: Environment,
+    layers: &'a [String],
 }
 
 impl<'a> Settings<'a> {
@@ -152,6 +153,7 @@ impl<'a> Settings<'a> {
             timeout: spec.timeout_s.unwrap_or(3),
             ephemeral_storage: EphemeralStorage { size: spec.tmp_mib.unwrap_or(512) },
             environment: Environment { variables: Some(spec.environment.clone()) },
+            layers: &spec.layers,
         }
     }
 }
@@ -218,6 +220,14 @@ struct Configuration {
     timeout: i64,
     ephemeral_storage: Option<EphemeralStorage>,
     environment: Option<Environment>,
+    #[serde(default)]
+    layers: Vec<Layer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Layer {
+    arn: String,
 }
 
 impl Configuration {
@@ -229,6 +239,7 @@ impl Configuration {
             && self.description.as_deref().unwrap_or_default() == wanted.description
             && (self.memory_size, self.timeout) == (wanted.memory_size, wanted.timeout)
             && self.ephemeral_storage.as_ref() == Some(&wanted.ephemeral_storage)
+            && self.layers.iter().map(|layer| &layer.arn).eq(wanted.layers)
             && variables.unwrap_or_default() == wanted.environment.variables.clone().unwrap_or_default()
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::SamError;
 use super::alias::AutoPublish;
 use super::intrinsics::Scope;
+use super::layer;
 use super::node::{Node, Value};
 use super::url::{self, UrlSpec};
 
@@ -31,6 +32,8 @@ pub(crate) struct FunctionSpec {
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) architectures: Option<Vec<String>>,
     pub(crate) tags: BTreeMap<String, String>,
+    /// ARNs of layer versions, or what stands for those of the template's own layers.
+    pub(crate) layers: Vec<String>,
     pub(crate) publish: AutoPublish,
     /// `FunctionUrlConfig`.
     pub(crate) url: Option<UrlSpec>,
@@ -43,6 +46,16 @@ pub(crate) enum Code {
     Path(PathBuf),
     /// `InlineCode`.
     Inline(String),
+}
+
+impl Code {
+    /// The folder or file, unless the code is in the template.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match self {
+            Code::Path(path) => Some(path),
+            Code::Inline(_) => None,
+        }
+    }
 }
 
 /// `Metadata.BuildMethod`, where the runtime's own is not meant.
@@ -121,6 +134,7 @@ pub(crate) fn read(
         environment: BTreeMap::new(),
         architectures: None,
         tags: BTreeMap::new(),
+        layers: Vec::new(),
         publish: AutoPublish::default(),
         url: None,
     };
@@ -149,6 +163,7 @@ impl FunctionSpec {
             "Timeout" => self.timeout_s = Some(node.integer(key)?),
             "EphemeralStorage" => self.tmp_mib = Some(only(node, key, "Size")?.integer("Size")?),
             "Environment" => self.environment = strings(only(node, key, "Variables")?, "Variables")?,
+            "Layers" => self.layers = layer::texts(node, key)?,
             "Tags" => self.tags = strings(node, key)?,
             "Architectures" => {
                 let items = node.items(key)?.iter().map(|item| item.text(key).map(str::to_owned));

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{AccountId, Arn, Region};
 
 use super::SamError;
+use super::layer;
 use super::node::{Node, Value};
 use super::url::placeholder;
 
@@ -21,6 +22,8 @@ pub(crate) struct Scope {
     pub(crate) parameters: BTreeMap<String, String>,
     /// Logical id to physical name of the template's functions.
     pub(crate) functions: BTreeMap<String, String>,
+    /// Logical ids of the template's layers.
+    pub(crate) layers: BTreeSet<String>,
     /// Logical ids of the functions whose URL may be named: none while the functions themselves are read.
     pub(crate) with_url: BTreeSet<String>,
 }
@@ -91,6 +94,9 @@ impl Scope {
         if let Some(value) = self.parameters.get(name).or_else(|| self.functions.get(name)) {
             return Ok(value.clone());
         }
+        if self.layers.contains(name) {
+            return Ok(layer::placeholder(name));
+        }
         match name {
             "AWS::Region" => Ok(self.region.to_string()),
             "AWS::AccountId" => Ok(self.account.to_string()),
@@ -99,7 +105,7 @@ impl Scope {
             "AWS::StackName" => Ok(self.stack.clone()),
             _ => Err(SamError::at(
                 line,
-                format!("'{name}' is no parameter, function or pseudo parameter known here"),
+                format!("'{name}' is no parameter, function, layer or pseudo parameter known here"),
             )),
         }
     }
@@ -199,6 +205,7 @@ mod tests {
             stack: "demo".to_owned(),
             parameters: BTreeMap::from([("Stage".to_owned(), "dev".to_owned())]),
             functions: BTreeMap::from([("Hello".to_owned(), "demo-Hello".to_owned())]),
+            layers: BTreeSet::new(),
             with_url: BTreeSet::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! A folder's SAM application: read the template, build the functions, package them, deploy them.
 //!
-//! It reads functions only, and refuses by name whatever else a template asks for: a resource that is skipped in
+//! It reads functions and layers only, and refuses by name whatever else a template asks for: a resource that is skipped in
 //! silence is a bug found three hours later. It is not CloudFormation: there are no stacks, no change sets and no
 //! deletions; those come with the CloudFormation service, which will take over `template.rs`.
 //!
@@ -11,6 +11,7 @@ pub(crate) mod build;
 pub(crate) mod deploy;
 pub(crate) mod function;
 pub(crate) mod intrinsics;
+pub(crate) mod layer;
 pub(crate) mod node;
 pub(crate) mod package;
 pub(crate) mod template;
@@ -18,6 +19,7 @@ pub(crate) mod url;
 pub(crate) mod watch;
 
 pub(crate) use function::FunctionSpec;
+pub(crate) use layer::LayerSpec;
 pub(crate) use template::Template;
 
 /// Why a template, a build or a package was refused. The message names the place and the remedy.

@@ -1,7 +1,7 @@
 //! A SAM template: its parameters, globals, functions and outputs, checked and typed.
 //!
 //! Supported: `Transform: AWS::Serverless-2016-10-31`, `Parameters`, `Globals.Function`, resources of the type
-//! `AWS::Serverless::Function`, `Outputs`, `Description`, `Metadata`. All else is refused with its name and line.
+//! `AWS::Serverless::Function` and `AWS::Serverless::LayerVersion`, `Outputs`, `Description`, `Metadata`. All else is refused with its name and line.
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy.html>
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +12,7 @@ use base::{AccountId, Region};
 use super::SamError;
 use super::function::{self, FunctionSpec};
 use super::intrinsics::Scope;
+use super::layer::{self, LayerSpec};
 use super::node::Node;
 
 /// The only transform there is.
@@ -23,6 +24,7 @@ pub(crate) struct Template {
     /// The template's file.
     pub(crate) path: PathBuf,
     pub(crate) functions: Vec<FunctionSpec>,
+    pub(crate) layers: Vec<LayerSpec>,
     /// Name and value, in the template's order.
     pub(crate) outputs: Vec<(String, String)>,
 }
@@ -42,12 +44,17 @@ impl Template {
         let candidates = ["template.yaml", "template.yml", "template.json"].map(|name| folder.join(name));
         let path = candidates.iter().find(|path| path.is_file()).unwrap_or(&candidates[0]).clone();
         let text = std::fs::read_to_string(&path).map_err(|cause| SamError::file(&path, cause))?;
-        let (functions, outputs) = parse(&text, folder, setting)?;
-        Ok(Template { path, functions, outputs })
+        let Parsed { functions, layers, outputs } = parse(&text, folder, setting)?;
+        Ok(Template { path, functions, layers, outputs })
     }
 }
 
-type Parsed = (Vec<FunctionSpec>, Vec<(String, String)>);
+#[derive(Debug)]
+struct Parsed {
+    functions: Vec<FunctionSpec>,
+    layers: Vec<LayerSpec>,
+    outputs: Vec<(String, String)>,
+}
 
 fn parse(text: &str, folder: &Path, setting: &Setting) -> Result<Parsed, SamError> {
     let root = Node::parse(text)?;
@@ -82,13 +89,20 @@ fn parse(text: &str, folder: &Path, setting: &Setting) -> Result<Parsed, SamErro
     }
     let scope = scope(section("Parameters"), resources, folder, setting)?;
     let globals = globals(section("Globals"), &scope)?;
+    let layers = resources
+        .iter()
+        .filter(|(_, resource)| layer::is_layer(resource))
+        .map(|(logical_id, resource)| layer::read(logical_id, resource, &scope, folder))
+        .collect::<Result<Vec<_>, _>>()?;
     let functions = resources
         .iter()
+        .filter(|(_, resource)| !layer::is_layer(resource))
         .map(|(logical_id, resource)| function::read(logical_id, resource, &globals, &scope, folder))
         .collect::<Result<Vec<_>, _>>()?;
     let with_url = functions.iter().filter(|spec| spec.url.is_some()).map(|spec| spec.logical_id.clone());
     let scope = Scope { with_url: with_url.collect(), ..scope };
-    Ok((functions, outputs(section("Outputs"), &scope)?))
+    let outputs = outputs(section("Outputs"), &scope)?;
+    Ok(Parsed { functions, layers, outputs })
 }
 
 fn check_transform(node: &Node) -> Result<(), SamError> {
@@ -110,11 +124,13 @@ fn check_type(logical_id: &str, resource: &Node) -> Result<(), SamError> {
         return Err(SamError::at(resource.line, format!("the resource '{logical_id}' has no 'Type'")));
     };
     match kind.text("Type")? {
-        "AWS::Serverless::Function" => Ok(()),
+        "AWS::Serverless::Function" | layer::TYPE => Ok(()),
         other => Err(SamError::at(
             kind.line,
             format!(
-                "the resource type '{other}' ({logical_id}) is not supported yet; supported: AWS::Serverless::Function"
+                "the resource type '{other}' ({logical_id}) is not supported yet; supported: \
+                 AWS::Serverless::Function, {}",
+                layer::TYPE
             ),
         )),
     }
@@ -132,10 +148,15 @@ fn scope(
         stack: stack_name(folder),
         parameters: parameter_values(parameters, &setting.parameters)?,
         functions: BTreeMap::new(),
+        layers: BTreeSet::new(),
         with_url: BTreeSet::new(),
     };
     let mut names = BTreeMap::new();
     for (logical_id, resource) in resources {
+        if layer::is_layer(resource) {
+            scope.layers.insert(logical_id.clone());
+            continue;
+        }
         names.insert(logical_id.clone(), function::physical_name(logical_id, resource, &scope)?);
     }
     scope.functions = names;
@@ -297,7 +318,7 @@ Resources:
 Outputs:
   Arn: {Value: !GetAtt Other.Arn}
 ";
-        let (functions, outputs) = read(text).unwrap();
+        let Parsed { functions, outputs, .. } = read(text).unwrap();
         let hello = &functions[0];
         assert_eq!(hello.name, "my-app-Hello");
         assert_eq!((hello.timeout_s, hello.memory_mib), (Some(9), Some(256)));

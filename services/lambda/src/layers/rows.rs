@@ -43,6 +43,9 @@ impl Filter {
     }
 }
 
+/// A layer with its newest version.
+pub(crate) type Newest = (LayerId, u64, LayerVersion);
+
 /// How many rows a listing reads at a time.
 const BATCH: usize = 50;
 
@@ -144,7 +147,7 @@ impl Functions {
         after: Option<&str>,
         limit: usize,
         id: impl Fn(String) -> LayerId,
-    ) -> Result<(Vec<(LayerId, u64, LayerVersion)>, bool), LambdaError> {
+    ) -> Result<(Vec<Newest>, bool), LambdaError> {
         let mut found = Vec::new();
         let space = id(String::new()).space();
         let mut range = space.layers().range().limit(BATCH);
