@@ -368,6 +368,8 @@ while True:
     connection = http.client.HTTPConnection(api)
     connection.request('GET', '/2018-06-01/runtime/invocation/next')
     event = connection.getresponse()
+    if event.status != 200:
+        continue  # what was cut off has not been noticed yet
     identity = event.getheader('Lambda-Runtime-Aws-Request-Id')
     wanted = json.loads(event.read())
     sender = http.client.HTTPConnection(api)

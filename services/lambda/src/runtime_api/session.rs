@@ -202,6 +202,12 @@ impl Session {
         match state.stage {
             // Asking twice is allowed: a client whose connection broke asks again.
             Stage::Started | Stage::Ready | Stage::ResponseSent => {}
+            // A runtime need not wait until we have read its stream to the end, and a slow caller makes that late.
+            Stage::Responding => {
+                let (sender, receiver) = oneshot::channel();
+                state.waiting = Some(sender);
+                return Ok(Next::Wait(receiver));
+            }
             from => return Err(Refusal::Transition { from: from.name(), to: Stage::Ready.name() }),
         }
         state.stage = Stage::Ready;
@@ -261,8 +267,14 @@ impl Session {
     /// The answer that [`Session::respond`] began as a stream has ended, well or badly.
     pub(crate) fn end_stream(&self) {
         let mut state = self.lock();
-        if state.stage == Stage::Responding {
-            state.stage = Stage::ResponseSent;
+        if state.stage != Stage::Responding {
+            return;
+        }
+        let asks = state.waiting.as_ref().is_some_and(|waiting| !waiting.is_closed());
+        state.stage = if asks { Stage::Ready } else { Stage::ResponseSent };
+        drop(state);
+        if asks {
+            self.parked.notify_waiters();
         }
     }
 

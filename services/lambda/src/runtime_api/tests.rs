@@ -272,9 +272,12 @@ async fn a_streamed_answer_is_passed_on_as_it_comes() {
     // A part of a chunk does not wait for the rest of it.
     api.write("6\r\nde").await;
     assert_eq!(answer.chunks.recv().await.unwrap(), "de");
-    // Until the end of the answer there is no next event, and no error either.
+    // There is no error after the beginning.
     let mut other = TcpStream::connect(api.address).await.unwrap();
-    other.write_all(NEXT.as_bytes()).await.unwrap();
+    other
+        .write_all(b"POST /2018-06-01/runtime/invocation/x/error HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
     assert_eq!(read(&mut other).await.0, 403);
     api.write("fghi\r\n0\r\n\r\n").await;
     assert_eq!(rest(&mut answer.chunks).await, b"fghi");
@@ -434,4 +437,21 @@ async fn extensions_register_and_are_refused_as_aws_does() {
         api.extension("POST", "register", "Lambda-Extension-Name: late\r\n", "{}").await,
         refused("Extension.RegistrationClosed", "Extension registration closed already")
     );
+}
+
+#[tokio::test]
+async fn who_asks_for_the_next_event_before_its_stream_is_read_waits() {
+    let mut api = api().await;
+    let mut answer = api.begin_stream(CHUNKED).await;
+    api.write("1\r\na\r\n").await;
+    let mut other = TcpStream::connect(api.address).await.unwrap();
+    other.write_all(NEXT.as_bytes()).await.unwrap();
+    // The runtime is ready when both are there, in whichever order they are seen.
+    assert!(!api.session.is_parked());
+    api.write("0\r\n\r\n").await;
+    assert_eq!(rest(&mut answer.chunks).await, b"a");
+    assert_eq!(answer.end.await, Ok(StreamEnd::Complete));
+    api.session.parked().await;
+    let _answer = api.session.offer(event(b"7"));
+    assert_eq!(read(&mut other).await, (200, "7".to_owned()));
 }
