@@ -1,7 +1,8 @@
 //! Where log events go: a bounded queue, and one worker that writes it to CloudWatch Logs through the front door.
 //!
-//! An invoke only ever appends to the queue. When the queue is full the oldest events are dropped, and the stream
-//! they belonged to says how many: a log store that is slow or broken never blocks a function.
+//! An invoke only ever appends to the queue. When the queue is full the stream that has most in it loses its oldest
+//! events, and says how many: a log store that is slow or broken never blocks a function, and one that floods costs the
+//! others nothing.
 //! Events of one stream are written in the order in which they were pushed.
 //!
 //! Limits of a batch: <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html>.
@@ -97,12 +98,22 @@ struct Inner {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<(Arc<Target>, LogEvent)>,
+    /// Streams in the order of their first event.
+    streams: Vec<Waiting>,
+    /// Where a stream is among them, by the address of its target.
+    places: HashMap<usize, usize>,
     bytes: usize,
     /// Events dropped since the stream was last told.
     dropped: Vec<(Arc<Target>, u64)>,
     /// How many events have ever been put in.
     pushed: u64,
+}
+
+/// One stream's events, in their order.
+struct Waiting {
+    target: Arc<Target>,
+    events: VecDeque<LogEvent>,
+    bytes: usize,
 }
 
 impl LogSink {
@@ -145,9 +156,7 @@ impl LogStream {
     pub(crate) fn push(&self, events: &mut Vec<LogEvent>) {
         let mut queue = self.sink.lock();
         for event in events.drain(..) {
-            queue.bytes += event.cost();
-            queue.pushed += 1;
-            queue.events.push_back((Arc::clone(&self.target), event));
+            queue.put(&self.target, event);
         }
         let dropped = queue.shrink(self.sink.max_bytes);
         drop(queue);
@@ -173,15 +182,36 @@ impl Inner {
 }
 
 impl Queue {
-    /// Drops the oldest events until the rest fits; gives how many went.
+    fn put(&mut self, target: &Arc<Target>, event: LogEvent) {
+        let Queue { streams, places, bytes, pushed, .. } = self;
+        let at = *places.entry(Arc::as_ptr(target).addr()).or_insert_with(|| {
+            streams.push(Waiting { target: Arc::clone(target), events: VecDeque::new(), bytes: 0 });
+            streams.len() - 1
+        });
+        let cost = event.cost();
+        *bytes += cost;
+        *pushed += 1;
+        streams[at].bytes += cost;
+        streams[at].events.push_back(event);
+    }
+
+    /// Drops the oldest events of whoever has most until the rest fits; gives how many went.
     fn shrink(&mut self, max_bytes: usize) -> u64 {
         let mut count = 0;
         while self.bytes > max_bytes
-            && let Some((target, event)) = self.events.pop_front()
+            && let Some(largest) = self.streams.iter_mut().max_by_key(|stream| stream.bytes)
         {
-            self.bytes -= event.cost();
-            count += 1;
-            self.note_dropped(&target, 1);
+            let mut lost = 0;
+            while self.bytes > max_bytes
+                && let Some(event) = largest.events.pop_front()
+            {
+                self.bytes -= event.cost();
+                largest.bytes -= event.cost();
+                lost += 1;
+            }
+            let target = Arc::clone(&largest.target);
+            self.note_dropped(&target, lost);
+            count += lost;
         }
         count
     }
@@ -200,13 +230,14 @@ async fn work(inner: Weak<Inner>, store: Arc<dyn LogStore>) {
         let (events, dropped) = {
             let mut queue = sink.lock();
             queue.bytes = 0;
-            (std::mem::take(&mut queue.events), std::mem::take(&mut queue.dropped))
+            queue.places.clear();
+            (std::mem::take(&mut queue.streams), std::mem::take(&mut queue.dropped))
         };
         if events.is_empty() && dropped.is_empty() {
             wait(sink, &inner).await;
             continue;
         }
-        let taken = events.len() as u64;
+        let taken: u64 = events.iter().map(|stream| stream.events.len() as u64).sum();
         for (target, events) in by_stream(events, dropped, sink.clock.now().as_millis()) {
             write(&*store, &target, events).await;
         }
@@ -237,36 +268,32 @@ async fn wait(sink: Arc<Inner>, inner: &Weak<Inner>) {
     }
 }
 
-/// Sorts the queue by stream, streams in the order of their first event, each stream's own order kept. What a stream
-/// lost comes first, because the oldest were dropped.
+/// Each stream's events with what it lost in front of them, because the oldest were dropped.
 fn by_stream(
-    events: VecDeque<(Arc<Target>, LogEvent)>,
-    dropped: Vec<(Arc<Target>, u64)>,
+    waiting: Vec<Waiting>,
+    mut dropped: Vec<(Arc<Target>, u64)>,
     now_ms: i64,
 ) -> Vec<(Arc<Target>, Vec<LogEvent>)> {
-    let mut places: HashMap<*const Target, usize> = HashMap::new();
     let mut streams: Vec<(Arc<Target>, Vec<LogEvent>)> = Vec::new();
-    let mut place = |streams: &mut Vec<(Arc<Target>, Vec<LogEvent>)>, target: &Arc<Target>| {
-        *places.entry(Arc::as_ptr(target)).or_insert_with(|| {
-            streams.push((Arc::clone(target), Vec::new()));
-            streams.len() - 1
-        })
-    };
-    for (target, count) in dropped {
-        let at = place(&mut streams, &target);
-        let note = format!(
-            "[lamplighter] {count} log events were dropped here: they came faster than the log store took them\n"
-        );
-        streams[at].1.push(LogEvent::new(now_ms, note));
+    for Waiting { target, events, .. } in waiting {
+        let lost = dropped.iter().position(|(known, _)| Arc::ptr_eq(known, &target));
+        let lost = lost.map(|at| note(dropped.swap_remove(at).1, now_ms));
+        streams.push((target, lost.into_iter().chain(events).collect()));
     }
-    for (target, event) in events {
-        let at = place(&mut streams, &target);
-        streams[at].1.push(event);
+    for (target, count) in dropped {
+        streams.push((target, vec![note(count, now_ms)]));
     }
     for (_, events) in &mut streams {
         in_order_of_time(events);
     }
     streams
+}
+
+fn note(count: u64, now_ms: i64) -> LogEvent {
+    let text = format!(
+        "[lamplighter] {count} log events were dropped here: they came faster than the log store took them\n"
+    );
+    LogEvent::new(now_ms, text)
 }
 
 /// A batch must be in the order of time. Events are pushed in order, so a time that goes back is a note's or a step of

@@ -99,3 +99,18 @@ async fn a_deleted_stream_comes_back_and_a_hopeless_batch_is_given_up() {
     sink.flush().await;
     assert_eq!(logs.text(), "kept, kept too");
 }
+
+#[tokio::test]
+async fn a_stream_that_floods_costs_the_others_nothing() {
+    let logs = Arc::new(MemoryLogs::default());
+    let sink = sink(&logs, 100 * (10 + EVENT_OVERHEAD_BYTES));
+    let (quiet, loud) = (sink.stream(name("quiet")), sink.stream(name("loud")));
+    quiet.push(&mut vec![event(1, "the oldest")]);
+    loud.push(&mut (0..1000).map(|n| event(n, format!("event {n:04}"))).collect());
+    sink.flush().await;
+    let streams = logs.streams.lock().unwrap();
+    assert_eq!(streams["quiet"].len(), 1);
+    assert_eq!(streams["quiet"][0].message, "the oldest");
+    assert_eq!(streams["loud"].len(), 1 + 99);
+    assert!(streams["loud"][0].message.starts_with("[lamplighter] 901 log events were dropped"));
+}
