@@ -40,7 +40,7 @@ def wait_for(condition, seconds=10):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.001)
     return found
 
 

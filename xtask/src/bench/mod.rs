@@ -13,6 +13,7 @@ mod functions;
 mod http;
 mod load;
 mod platform;
+mod provisioned;
 mod report;
 mod startup;
 mod streaming;
@@ -29,7 +30,7 @@ use crate::tools::{self, Outcome, run, run_command, say};
 type Scenario = fn(&Path, usize) -> Result<Vec<Row>, String>;
 
 /// All scenarios by name.
-const SCENARIOS: [(&str, Scenario); 8] = [
+const SCENARIOS: [(&str, Scenario); 9] = [
     ("warm-1", warm::one_client),
     ("warm-16", warm::many_clients),
     ("start-up", startup::start_up),
@@ -38,6 +39,7 @@ const SCENARIOS: [(&str, Scenario); 8] = [
     ("watch", watch::watch),
     ("streaming", streaming::streaming),
     ("async", asynchronous::accept_and_drain),
+    ("provisioned-burst", provisioned::burst),
 ];
 
 const DEFAULT_REPEATS: usize = 3;
@@ -118,7 +120,7 @@ mod tests {
         let parse =
             |text: &str| Options::parse(&text.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
         let all = parse("").unwrap();
-        assert_eq!((all.scenarios.len(), all.repeats), (8, 3));
+        assert_eq!((all.scenarios.len(), all.repeats), (SCENARIOS.len(), 3));
         let some = parse("cold watch --repeats 1 --json a.json").unwrap();
         assert_eq!((some.scenarios.len(), some.repeats), (2, 1));
         assert_eq!(some.json.as_deref(), Some(Path::new("a.json")));

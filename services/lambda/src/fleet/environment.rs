@@ -72,6 +72,9 @@ const PEAK_AGE: Duration = Duration::from_millis(50);
 /// A request that lasts longer than this is not worth looking at its end again and again.
 const LONG_USE: Duration = Duration::from_millis(50);
 
+/// The connections of a process end before it does, but may be heard of a little later.
+const LAST_CONNECTION: Duration = Duration::from_millis(200);
+
 /// What an environment is built around.
 pub(crate) struct Parts {
     pub(crate) function: Arc<FunctionConfig>,
@@ -397,10 +400,13 @@ async fn watch(
     on_change: OnChange,
 ) {
     let departure = exited.await;
-    if let Some(environment) = environment.upgrade() {
-        environment.session.depart(departure);
-        on_change(&environment, Change::Died);
-    }
+    let Some(environment) = environment.upgrade() else { return };
+    environment.session.depart(departure);
+    on_change(&environment, Change::Died);
+    let session = Arc::clone(&environment.session);
+    drop(environment);
+    tokio::time::sleep(LAST_CONNECTION).await;
+    session.settle();
 }
 
 /// Tells the session of the ends of extensions, and the fleet of those that nobody asked for.

@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
+use base::RequestId;
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -56,8 +57,13 @@ async fn serve(stream: TcpStream, session: Arc<Session>) {
         write: BytesMut::new(),
         session,
         broken_off: false,
+        unanswered: None,
     };
-    if let Err(error) = connection.run().await {
+    let ended = connection.run().await;
+    if let Some(id) = &connection.unanswered {
+        connection.session.connection_ended(id, connection.was_reset(&ended));
+    }
+    if let Err(error) = ended {
         tracing::debug!(%error, "runtime api: connection ended");
     }
 }
@@ -69,6 +75,8 @@ pub(super) struct Connection {
     pub(super) session: Arc<Session>,
     /// The rest of what the peer sends is not worth reading: close after the answer.
     broken_off: bool,
+    /// The event that was written last, as long as nothing was read after it.
+    unanswered: Option<RequestId>,
 }
 
 /// A body, or why there is none.
@@ -78,6 +86,17 @@ pub(super) enum Body {
 }
 
 impl Connection {
+    /// Whether the peer ended without having read everything that was written. If it had closed its side before the
+    /// write, only the socket's own error tells.
+    fn was_reset(&self, ended: &io::Result<()>) -> bool {
+        match ended {
+            Err(error) => {
+                matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+            }
+            Ok(()) => matches!(self.stream.take_error(), Ok(Some(_))),
+        }
+    }
+
     async fn run(&mut self) -> io::Result<()> {
         loop {
             let head = match http1::take_head(&mut self.read) {
@@ -87,6 +106,7 @@ impl Connection {
                     if self.stream.read_buf(&mut self.read).await? == 0 {
                         return Ok(());
                     }
+                    self.unanswered = None;
                     continue;
                 }
                 Err(error) => {
@@ -223,7 +243,9 @@ impl Connection {
         } else {
             self.stream.write_all_buf(&mut Buf::chain(&self.write[..], event.payload.clone())).await
         };
-        if written.is_err() {
+        if written.is_ok() {
+            self.unanswered = Some(event.request_id);
+        } else {
             self.session.give_back(event);
         }
         written

@@ -104,6 +104,8 @@ impl Stage {
 struct Current {
     id: RequestId,
     delivered: bool,
+    /// The connection that it was written to has ended, and told what it knew.
+    is_settled: bool,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -191,7 +193,8 @@ impl Session {
             let _ = answer.send(Answer::Gone { departure, delivered: false });
             return receiver;
         }
-        state.current = Some(Current { id: event.request_id.clone(), delivered: false, answer });
+        let id = event.request_id.clone();
+        state.current = Some(Current { id, delivered: false, is_settled: false, answer });
         state.deliver(event);
         receiver
     }
@@ -299,13 +302,30 @@ impl Session {
         if let Some(init) = state.init.take() {
             let _ = init.send(InitResult::Gone(departure));
         }
-        if let Some(current) = state.current.take() {
-            let _ = current.answer.send(Answer::Gone { departure, delivered: current.delivered });
-        }
         state.waiting = None;
         state.queued = None;
+        // Whether a process that was killed had read its event is known from its connection, which ended before it.
+        if state.current.as_ref().is_none_or(|current| !current.delivered || current.is_settled) {
+            state.answer_gone(departure);
+        }
         drop(state);
         self.parked.notify_waiters();
+    }
+
+    /// The connection to which event `id` was written has ended. A peer that is killed before it has read everything
+    /// resets its connection: it never saw the event.
+    pub(crate) fn connection_ended(&self, id: &RequestId, unread: bool) {
+        let mut state = self.lock();
+        if let Some(current) = state.current.as_mut().filter(|current| current.id == *id) {
+            current.is_settled = true;
+            current.delivered &= !unread;
+            state.settle();
+        }
+    }
+
+    /// Nothing more will be known of a process that has departed.
+    pub(crate) fn settle(&self) {
+        self.lock().settle();
     }
 
     /// How the process has ended, if it has.
@@ -358,6 +378,22 @@ impl State {
             None => event,
         };
         self.queued = Some(event);
+    }
+
+    fn settle(&mut self) {
+        if let Some(departure) = self.departed {
+            self.answer_gone(departure);
+        }
+    }
+
+    /// Tells who waits for the answer that there will be none.
+    fn answer_gone(&mut self, departure: Departure) {
+        if let Some(current) = self.current.take() {
+            // One that ended by itself while it read an event is no accident that another environment would mend.
+            let was_killed = departure.signal.is_some() && !departure.oom_killed;
+            let delivered = current.delivered || (current.is_settled && !was_killed);
+            let _ = current.answer.send(Answer::Gone { departure, delivered });
+        }
     }
 
     fn mark_delivered(&mut self) {

@@ -183,6 +183,7 @@ async fn the_end_of_the_process_answers_for_it() {
     let answer = api.session.offer(event(b"{}"));
     api.send(NEXT).await;
     api.session.depart(gone);
+    api.session.settle();
     assert!(matches!(answer.await, Ok(Answer::Gone { departure, delivered: true }) if departure == gone));
     let answer = api.session.offer(event(b"{}"));
     assert!(matches!(answer.await, Ok(Answer::Gone { delivered: false, .. })));
@@ -454,4 +455,26 @@ async fn who_asks_for_the_next_event_before_its_stream_is_read_waits() {
     api.session.parked().await;
     let _answer = api.session.offer(event(b"7"));
     assert_eq!(read(&mut other).await, (200, "7".to_owned()));
+}
+
+#[tokio::test]
+async fn an_event_that_a_killed_process_never_read_was_never_delivered() {
+    for (reads, by_signal, delivered) in [(false, true, false), (true, true, true), (false, false, true)] {
+        let mut api = api().await;
+        api.stream.write_all(NEXT.as_bytes()).await.unwrap();
+        api.session.parked().await;
+        let answer = api.session.offer(event(b"1"));
+        // It lies in the socket before the process ends; a close with something unread resets the connection.
+        assert_eq!(api.stream.peek(&mut [0; 1]).await.unwrap(), 1);
+        if reads {
+            assert_eq!(read(&mut api.stream).await, (200, "1".to_owned()));
+        }
+        drop(api.stream);
+        let (signal, code) = if by_signal { (Some(9), None) } else { (None, Some(1)) };
+        api.session.depart(Departure { signal, code, ..Departure::default() });
+        match answer.await.unwrap() {
+            Answer::Gone { delivered: told, .. } => assert_eq!(told, delivered, "{reads} {by_signal}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }
