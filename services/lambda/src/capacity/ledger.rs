@@ -181,7 +181,10 @@ mod tests {
 
     use super::*;
 
-    fn ledger(functions: &[(&str, Option<u32>, &[(&str, u32)])]) -> Ledger {
+    /// Name, reserved, provisioned by qualifier.
+    type Row<'a> = (&'a str, Option<u32>, &'a [(&'a str, u32)]);
+
+    fn ledger(functions: &[Row<'_>]) -> Ledger {
         let apart = |reserved: &Option<u32>, provisioned: &[(&str, u32)]| SetApart {
             reserved: *reserved,
             provisioned: provisioned
