@@ -1,6 +1,6 @@
 //! How long launches take, with `/tmp` on disk and in memory. Not a test of limits: run it by hand, on a quiet machine:
 //! `cargo test --release -p lamplighter-sandbox --test launch_time -- --ignored --nocapture`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod common;
 
