@@ -256,7 +256,8 @@ impl Environment {
 
     /// Whether it can take a request: its runtime lives, and no extension has failed.
     pub(crate) fn is_well(&self) -> bool {
-        !self.session.has_departed() && !(self.has_extensions() && self.session.extensions.has_failed())
+        let failed = self.has_extensions() && self.session.extensions.has_failed();
+        !failed && !self.session.has_departed()
     }
 
     /// Whether there is an extension that could fail, or has to hear of invokes.

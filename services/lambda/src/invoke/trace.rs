@@ -186,7 +186,7 @@ impl Sampler {
         }
         let last = seconds.insert(Arc::clone(function), second);
         drop(seconds);
-        last != Some(second) || uuid::Uuid::new_v4().as_bytes()[0] % ONE_IN == 0
+        last != Some(second) || uuid::Uuid::new_v4().as_bytes()[0].is_multiple_of(ONE_IN)
     }
 }
 
