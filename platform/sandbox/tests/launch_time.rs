@@ -41,6 +41,7 @@ async fn burst(sandbox: &Sandbox) -> Duration {
 
 #[tokio::test]
 #[ignore = "a measurement"]
+#[allow(clippy::print_stdout)] // its result
 async fn launches_are_timed() {
     if !is_root() {
         return;
