@@ -56,7 +56,9 @@ CASES = {
     "bad name": ({"FunctionName": "no spaces please"}, "ValidationException", "functionName"),
     "image": ({"PackageType": "Image", "Code": {"ImageUri": "x/y:z"}, "Runtime": None, "Handler": None}, None, "not supported"),
     "package in S3": ({"Code": {"S3Bucket": "bucket", "S3Key": "key"}}, None, "not supported"),
-    "layers": ({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, None, "Layers"),
+    "missing layer": (
+        {"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, "InvalidParameterValueException",
+        "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."),
     "dead letters": ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}}, None, "DeadLetterConfig"),
 }
 
@@ -120,8 +122,8 @@ def test_function_name_forms(aws, make):
 def test_unknown_operation_is_named(server):
     client = server.client("lambda")
     with pytest.raises(ClientError) as refused:
-        client.list_layers()
-    assert "ListLayers" in refused.value.response["Error"]["Message"]
+        client.list_capacity_providers()
+    assert "ListCapacityProviders" in refused.value.response["Error"]["Message"]
     assert "not supported" in refused.value.response["Error"]["Message"]
 
 
