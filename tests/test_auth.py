@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 
-def signed(server, key="test", secret="test", at=None, presign=None):
-    """The status and text of a signed ListFunctions, by plain HTTP."""
+def signed(server, key="test", secret="test", age=0, presign=None):
+    """The status and text of a ListFunctions, signed so many minutes ago, by plain HTTP."""
     request = botocore.awsrequest.AWSRequest("GET", f"{server.endpoint}/2015-03-31/functions/")
     credentials = botocore.credentials.Credentials(key, secret)
     if presign:
@@ -21,8 +21,8 @@ def signed(server, key="test", secret="test", at=None, presign=None):
     else:
         signer = botocore.auth.SigV4Auth(credentials, "lambda", "us-east-1")
     real = botocore.auth.get_current_datetime
-    if at:
-        botocore.auth.get_current_datetime = lambda *a, **k: at
+    at = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(minutes=age)
+    botocore.auth.get_current_datetime = lambda *a, **k: at
     try:
         signer.add_auth(request)
     finally:
@@ -36,22 +36,18 @@ def signed(server, key="test", secret="test", at=None, presign=None):
         return error.code, error.headers.get("x-amzn-errortype", "") + " " + error.read().decode()
 
 
-def ago(**delta):
-    return datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(**delta)
-
-
 def test_good_signatures(server):
     assert signed(server)[0] == 200
     assert signed(server, presign=60)[0] == 200
-    assert signed(server, at=ago(minutes=14))[0] == 200
+    assert signed(server, age=14)[0] == 200
 
 
 @pytest.mark.parametrize("what, options, code", [
     ("wrong secret", {"secret": "wrong"}, "InvalidSignatureException"),
     ("unknown key", {"key": "AKIAUNKNOWN"}, "UnrecognizedClientException"),
-    ("too old", {"at": ago(minutes=20)}, "InvalidSignatureException"),
-    ("from the future", {"at": ago(minutes=-20)}, "InvalidSignatureException"),
-    ("presigned and past its life", {"presign": 60, "at": ago(minutes=2)}, "Exception"),
+    ("too old", {"age": 20}, "InvalidSignatureException"),
+    ("from the future", {"age": -20}, "InvalidSignatureException"),
+    ("presigned and past its life", {"presign": 60, "age": 2}, "Exception"),
 ])
 def test_bad_signatures(server, what, options, code):
     status, text = signed(server, **options)
@@ -70,7 +66,7 @@ def test_unsigned(server):
 def test_auth_off_takes_anything(own_server):
     server = own_server("--auth", "off")
     assert signed(server, key="AKIAWHATEVER", secret="whatever")[0] == 200
-    assert signed(server, at=ago(hours=5))[0] == 200
+    assert signed(server, age=5 * 60)[0] == 200
 
 
 def test_caller_identity_and_assumed_role(server):

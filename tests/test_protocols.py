@@ -225,7 +225,7 @@ def test_a_service_that_is_not_served(server, service, operation):
 
 def test_an_operation_that_is_not_served_is_named(server):
     for service, operation, parameters in [
-        ("lambda", "list_layers", {}),
+        ("lambda", "list_capacity_providers", {}),
         ("logs", "describe_metric_filters", {}),
         ("iam", "list_users", {}),
         ("sts", "get_access_key_info", {"AccessKeyId": "AKIAIOSFODNN7EXAMPLE"}),

@@ -23,12 +23,19 @@ def error_of(call, **arguments):
     return caught.value.response
 
 
-def records(server, since=0):
-    request = urllib.request.Request(
-        f"{server.endpoint}/_lamplighter/invocations?since={since}", headers={"x-lamplighter": "1"}
-    )
-    with urllib.request.urlopen(request) as answer:
-        return json.load(answer)["invocations"]
+def records(server):
+    """All that are kept, page by page."""
+    found, since = [], 0
+    while True:
+        request = urllib.request.Request(
+            f"{server.endpoint}/_lamplighter/invocations?since={since}", headers={"x-lamplighter": "1"}
+        )
+        with urllib.request.urlopen(request) as answer:
+            page = json.load(answer)
+        if not page["invocations"]:
+            return found
+        found += page["invocations"]
+        since = page["last"]
 
 
 def records_of(server, name):
