@@ -88,7 +88,7 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     /// The last handler given for an operation wins. In builds with debug assertions [`ServiceBuilder::build`]
     /// panics when the model has no such operation.
     #[must_use]
-    pub fn on<I, O, E, F, Fut>(mut self, operation: &'static str, handler: F) -> Self
+    pub fn on<I, O, E, F, Fut>(self, operation: &'static str, handler: F) -> Self
     where
         I: DeserializeOwned + Send + 'static,
         O: Serialize + 'static,
@@ -96,19 +96,7 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
         F: Fn(Arc<S>, Call, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<O, E>> + Send + 'static,
     {
-        let state = Arc::clone(&self.state);
-        let handler = Arc::new(handler);
-        let run: Erased = Box::new(move |call, input| {
-            let (state, handler) = (Arc::clone(&state), Arc::clone(&handler));
-            Box::pin(async move {
-                let input: I = wire::doc::from_doc(input).map_err(|error| misfit(operation, error))?;
-                let answer = handler(state, call, input).await.map_err(Into::into)?;
-                output(operation, &answer).map(Answer::Whole)
-            })
-        });
-        let members = || wire::doc::members_of::<I>();
-        self.service.handlers.insert(operation, Handler { run, members });
-        self
+        self.serve(operation, handler, move |answer| output(operation, &answer).map(Answer::Whole))
     }
 
     /// Serves `operation`, whose answer is a stream of events, with an async function from its input struct to the
@@ -117,7 +105,7 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
     ///
     /// Otherwise as [`ServiceBuilder::on`].
     #[must_use]
-    pub fn on_stream<I, H, E, F, Fut>(mut self, operation: &'static str, handler: F) -> Self
+    pub fn on_stream<I, H, E, F, Fut>(self, operation: &'static str, handler: F) -> Self
     where
         I: DeserializeOwned + Send + 'static,
         H: Serialize + Send + 'static,
@@ -125,14 +113,32 @@ impl<S: Send + Sync + 'static> ServiceBuilder<S> {
         F: Fn(Arc<S>, Call, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Streamed<H>, E>> + Send + 'static,
     {
+        self.serve(operation, handler, move |Streamed { head, events }| {
+            Ok(Answer::Stream { head: output(operation, &head)?, events })
+        })
+    }
+
+    /// Takes a handler's types away: its input is read before it, and `encode` makes the answer of what it gives.
+    fn serve<I, T, E, F, Fut>(
+        mut self,
+        operation: &'static str,
+        handler: F,
+        encode: impl Fn(T) -> Result<Answer, ApiError> + Copy + Send + Sync + 'static,
+    ) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        T: 'static,
+        E: Into<ApiError> + 'static,
+        F: Fn(Arc<S>, Call, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
         let state = Arc::clone(&self.state);
         let handler = Arc::new(handler);
         let run: Erased = Box::new(move |call, input| {
             let (state, handler) = (Arc::clone(&state), Arc::clone(&handler));
             Box::pin(async move {
                 let input: I = wire::doc::from_doc(input).map_err(|error| misfit(operation, error))?;
-                let Streamed { head, events } = handler(state, call, input).await.map_err(Into::into)?;
-                Ok(Answer::Stream { head: output(operation, &head)?, events })
+                encode(handler(state, call, input).await.map_err(Into::into)?)
             })
         });
         let members = || wire::doc::members_of::<I>();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::fake::{Options, World, echo_box, exit_code, invocation, script};
+use super::fake::{Options, Script, World, echo_box, exit_code, invocation, script};
 use super::{Fleet, FleetLimits};
 use crate::capacity::{Capacity, ProvisionedState, ProvisionedStatus};
 use crate::function::{FunctionConfig, LogFormat};
@@ -60,17 +60,10 @@ async fn burst(world: &World, function: &Arc<FunctionConfig>, count: usize) -> V
     outcomes
 }
 
-/// A fleet in which nothing runs: whatever happened, nothing is counted any more.
-fn assert_nothing_counts(world: &World, function: &FunctionConfig) {
-    let owner = super::ticket::wish_of(function).owner;
-    assert_eq!(world.fleet.inner.pool().admission().running(owner), (0, 0));
-}
-
-#[tokio::test]
-async fn a_burst_as_large_as_what_is_provisioned_has_no_cold_start() {
-    // No answer before all are under way.
-    let gathered = Arc::new(tokio::sync::Barrier::new(20));
-    let world = World::new(script(move |mut peer| {
+/// Boxes that answer once so many requests are under way.
+fn all_at_once(count: usize) -> Script {
+    let gathered = Arc::new(tokio::sync::Barrier::new(count));
+    script(move |mut peer| {
         let gathered = Arc::clone(&gathered);
         async move {
             loop {
@@ -79,7 +72,18 @@ async fn a_burst_as_large_as_what_is_provisioned_has_no_cold_start() {
                 peer.respond(&event.id, b"1").await;
             }
         }
-    }));
+    })
+}
+
+/// A fleet in which nothing runs: whatever happened, nothing is counted any more.
+fn assert_nothing_counts(world: &World, function: &FunctionConfig) {
+    let owner = super::ticket::wish_of(function).owner;
+    assert_eq!(world.fleet.inner.pool().admission().running(owner), (0, 0));
+}
+
+#[tokio::test]
+async fn a_burst_as_large_as_what_is_provisioned_has_no_cold_start() {
+    let world = World::new(all_at_once(20));
     let function = version(&world);
     set(&world.fleet, &function, None, 20);
     assert_eq!(world.fleet.provisioned_state(&function.key).status, ProvisionedStatus::InProgress);
@@ -98,17 +102,7 @@ async fn a_burst_as_large_as_what_is_provisioned_has_no_cold_start() {
 
 #[tokio::test]
 async fn beyond_what_is_provisioned_environments_start_on_demand() {
-    let gathered = Arc::new(tokio::sync::Barrier::new(3));
-    let world = World::new(script(move |mut peer| {
-        let gathered = Arc::clone(&gathered);
-        async move {
-            loop {
-                let event = peer.next().await;
-                gathered.wait().await;
-                peer.respond(&event.id, b"1").await;
-            }
-        }
-    }));
+    let world = World::new(all_at_once(3));
     let function = version(&world);
     set(&world.fleet, &function, None, 2);
     until(&world, &function, &ready(2)).await;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use base::{ApiError, RequestId};
 use bytes::Bytes;
+use frontdoor::Call;
 use serde::Serialize;
 
 pub(crate) use failure::exit_words;
@@ -48,6 +49,23 @@ pub struct Invocation {
     pub queue_age_ms: Option<u64>,
     /// Whose request it is, for a function with tenant isolation.
     pub tenant_id: Option<Arc<str>>,
+}
+
+impl Invocation {
+    /// What a call asks for, with nothing beside its event.
+    pub(crate) fn of_call(call: &Call, invoked_arn: Arc<str>, payload: Bytes, origin: Origin) -> Self {
+        Invocation {
+            request_id: call.request_id().clone(),
+            invoked_arn,
+            payload,
+            client_context: None,
+            want_tail: false,
+            trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
+            origin,
+            queue_age_ms: None,
+            tenant_id: None,
+        }
+    }
 }
 
 /// How an event came to the function.

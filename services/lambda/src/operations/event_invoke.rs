@@ -50,16 +50,10 @@ pub(crate) async fn invoke_async(
     let target = target_to_run(&lambda, &call, &request.function_name, None)?;
     let resolved = lambda.resolve(&target).await?;
     check_size(request.invoke_args.0.len())?;
+    let payload = sound_payload(Some(request.invoke_args)).await?;
     let invocation = Invocation {
-        request_id: call.request_id().clone(),
-        invoked_arn: resolved.invoked_arn,
-        payload: sound_payload(Some(request.invoke_args)).await?,
-        client_context: None,
-        want_tail: false,
-        trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
-        origin: Origin::Event,
-        queue_age_ms: None,
         tenant_id: tenant_of(&resolved.function, None)?,
+        ..Invocation::of_call(&call, resolved.invoked_arn, payload, Origin::Event)
     };
     lambda.accept_event(&target, invocation).await?;
     Ok(InvokeAsyncResponse { status: 202 })

@@ -30,16 +30,17 @@ const MUCH_BYTES: usize = 256 * 1024;
 /// The client context as it comes, in base64.
 const MAX_CLIENT_CONTEXT_BYTES: usize = 3583;
 
+/// The request of Invoke, and of InvokeWithResponseStream: the model names the same members.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct InvocationRequest {
-    function_name: String,
-    invocation_type: Option<String>,
-    log_type: Option<String>,
-    client_context: Option<String>,
-    payload: Option<wire::Blob>,
-    qualifier: Option<String>,
-    tenant_id: Option<String>,
+    pub(super) function_name: String,
+    pub(super) invocation_type: Option<String>,
+    pub(super) log_type: Option<String>,
+    pub(super) client_context: Option<String>,
+    pub(super) payload: Option<wire::Blob>,
+    pub(super) qualifier: Option<String>,
+    pub(super) tenant_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,16 +75,12 @@ pub(crate) async fn invoke(
     if request.invocation_type.as_deref() == Some("DryRun") {
         return Ok(nothing(204));
     }
+    let origin = if is_event { Origin::Event } else { Origin::Request };
     let invocation = Invocation {
-        request_id: call.request_id().clone(),
-        invoked_arn: resolved.invoked_arn,
-        payload,
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
-        trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
-        origin: if is_event { Origin::Event } else { Origin::Request },
-        queue_age_ms: None,
         tenant_id,
+        ..Invocation::of_call(&call, resolved.invoked_arn, payload, origin)
     };
     if is_event {
         lambda.accept_event(&target, invocation).await?;

@@ -14,25 +14,13 @@ use std::task::{Context, Poll, ready};
 
 use frontdoor::{Call, Streamed};
 use futures_core::Stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::invoke::{read_client_context, sound_payload, tenant_of};
+use super::invoke::{InvocationRequest, read_client_context, sound_payload, tenant_of};
 use super::target_to_run;
 use crate::Lambda;
 use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin, Outcome, Streaming};
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(crate) struct InvokeWithResponseStreamRequest {
-    function_name: String,
-    invocation_type: Option<String>,
-    log_type: Option<String>,
-    client_context: Option<String>,
-    payload: Option<wire::Blob>,
-    qualifier: Option<String>,
-    tenant_id: Option<String>,
-}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -61,7 +49,7 @@ enum Event {
 pub(crate) async fn invoke_with_response_stream(
     lambda: Arc<Lambda>,
     call: Call,
-    request: InvokeWithResponseStreamRequest,
+    request: InvocationRequest,
 ) -> Result<Streamed<InvokeWithResponseStreamResponse>, LambdaError> {
     let target = target_to_run(&lambda, &call, &request.function_name, request.qualifier.as_deref())?;
     let resolved = lambda.resolve(&target).await?;
@@ -73,15 +61,10 @@ pub(crate) async fn invoke_with_response_stream(
         return Ok(Streamed::empty(head));
     }
     let invocation = Invocation {
-        request_id: call.request_id().clone(),
-        invoked_arn: resolved.invoked_arn,
-        payload,
         client_context,
         want_tail: request.log_type.as_deref() == Some("Tail"),
-        trace_header: call.trace_header().map(|header| header.as_ref().to_owned()),
-        origin: Origin::Stream,
-        queue_age_ms: None,
         tenant_id: tenant_of(&resolved.function, request.tenant_id)?,
+        ..Invocation::of_call(&call, resolved.invoked_arn, payload, Origin::Stream)
     };
     lambda.check_loop(&resolved.function, invocation.trace_header.as_deref())?;
     let executed_version = Some(resolved.function.version.clone());
