@@ -10,12 +10,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
-use super::read::page_size;
+use super::page::{self, page_size};
 use super::target;
 use super::versions::check_unqualified;
 use crate::Lambda;
@@ -23,6 +21,9 @@ use crate::aliases::{AliasChange, AliasRecord, Share};
 use crate::error::LambdaError;
 use crate::name::Target;
 use crate::version::Version;
+
+/// An alias's name, as a marker has it.
+const MAX_NAME_BYTES: usize = 128;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -181,23 +182,13 @@ pub(crate) async fn list_aliases(
     let target = target(&call, "ListAliases", &request.function_name, None)?;
     check_unqualified(&lambda, &target)?;
     let version = request.function_version.as_deref().map(|text| version(&target, text)).transpose()?;
-    let after = request.marker.as_deref().filter(|marker| !marker.is_empty()).map(read_marker).transpose()?;
+    let after = page::read_marker(request.marker.as_deref(), MAX_NAME_BYTES)?;
     let limit = page_size(request.max_items);
     let (aliases, more) = lambda.functions.aliases(&target, version, after.as_deref(), limit)?;
     let last = aliases.last().filter(|_| more);
     Ok(ListAliasesResponse {
-        next_marker: last.map(|(name, _)| URL_SAFE_NO_PAD.encode(name)),
+        next_marker: last.map(|(name, _)| page::marker(name)),
         aliases: aliases.iter().map(|(name, alias)| AliasConfiguration::of(&target, name, alias)).collect(),
-    })
-}
-
-fn read_marker(marker: &str) -> Result<String, LambdaError> {
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    let name = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|name| name.len() <= 128);
-    name.ok_or_else(|| {
-        LambdaError::InvalidParameter(format!(
-            "Marker '{marker}' is none that a listing gave: start without one."
-        ))
     })
 }
 

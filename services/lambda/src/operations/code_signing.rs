@@ -9,12 +9,10 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
-use super::read::page_size;
+use super::page::{self, page_size};
 use super::shapes::last_modified;
 use super::target;
 use super::versions::check_unqualified;
@@ -23,6 +21,9 @@ use crate::code_signing::{self, Signing, SigningChange, SigningConfig, Untrusted
 use crate::error::LambdaError;
 use crate::keys::Space;
 use crate::name::function_arn;
+
+/// A configuration's id or a function's name, as a marker has it.
+const MAX_MARKED_BYTES: usize = 128;
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -195,10 +196,10 @@ pub(crate) async fn list_code_signing_configs(
     request: ListCodeSigningConfigsRequest,
 ) -> Result<ListCodeSigningConfigsResponse, LambdaError> {
     let space = space(&call);
-    let after = read_marker(request.marker.as_deref())?;
+    let after = page::read_marker(request.marker.as_deref(), MAX_MARKED_BYTES)?;
     let (configs, more) =
         lambda.functions.signings(&space, after.as_deref(), page_size(request.max_items))?;
-    let last = configs.last().filter(|_| more).map(|(id, _)| URL_SAFE_NO_PAD.encode(id));
+    let last = configs.last().filter(|_| more).map(|(id, _)| page::marker(id));
     let shown = configs.into_iter().map(|(id, config)| CodeSigningConfig::of(&space, &id, config));
     Ok(ListCodeSigningConfigsResponse { next_marker: last, code_signing_configs: shown.collect() })
 }
@@ -228,11 +229,11 @@ pub(crate) async fn list_functions_by_code_signing_config(
     let space = space(&call);
     let id = config_id(&space, &request.code_signing_config_arn)?;
     lambda.functions.signing(&space, id)?.ok_or_else(|| gone(&request.code_signing_config_arn))?;
-    let after = read_marker(request.marker.as_deref())?;
+    let after = page::read_marker(request.marker.as_deref(), MAX_MARKED_BYTES)?;
     let (names, more) =
         lambda.functions.signed_functions(&space, id, after.as_deref(), page_size(request.max_items))?;
     Ok(ListFunctionsByCodeSigningConfigResponse {
-        next_marker: names.last().filter(|_| more).map(|name| URL_SAFE_NO_PAD.encode(name)),
+        next_marker: names.last().filter(|_| more).map(page::marker),
         function_arns: names.iter().map(|name| function_arn(call.account(), call.region(), name)).collect(),
     })
 }
@@ -340,15 +341,4 @@ fn checked(publishers: AllowedPublishers) -> Result<Vec<String>, LambdaError> {
         ))),
         None => Ok(arns),
     }
-}
-
-fn read_marker(marker: Option<&str>) -> Result<Option<String>, LambdaError> {
-    let Some(marker) = marker.filter(|marker| !marker.is_empty()) else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| text.len() <= 128);
-    text.map(Some).ok_or_else(|| {
-        LambdaError::InvalidParameter(format!(
-            "Marker '{marker}' is none that a listing gave: start without one."
-        ))
-    })
 }

@@ -9,13 +9,12 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 use service_delivery::{Destination, Kind};
 
 use super::invoke::{sound_payload, tenant_of};
+use super::page::{self, page_size};
 use super::{target, target_to_run};
 use crate::Lambda;
 use crate::asynchronous::check_size;
@@ -24,8 +23,8 @@ use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin};
 use crate::name::{FunctionName, LATEST, Target};
 
-/// AWS's largest page.
-const MAX_PAGE: usize = 50;
+/// A version or alias, as a marker has it.
+const MAX_QUALIFIER_BYTES: usize = 140;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -249,29 +248,18 @@ pub(crate) async fn list_function_event_invoke_configs(
     let mut target = target(&call, "ListFunctionEventInvokeConfigs", &request.function_name, None)?;
     target.qualifier = None;
     lambda.functions.row(&target).map_err(|_| no_function())?;
-    let limit =
-        request.max_items.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
-    let after = request.marker.as_deref().filter(|marker| !marker.is_empty()).map(read_marker).transpose()?;
+    let limit = page_size(request.max_items);
+    let after = page::read_marker(request.marker.as_deref(), MAX_QUALIFIER_BYTES)?;
     let mut page = lambda.functions.aspects::<EventInvokeConfig>(&target, after.as_deref(), limit + 1)?;
     let more = page.len() > limit;
     page.truncate(limit);
-    let last = page.last().filter(|_| more).map(|(qualifier, _)| URL_SAFE_NO_PAD.encode(qualifier));
+    let last = page.last().filter(|_| more).map(|(qualifier, _)| page::marker(qualifier));
     let shown = page
         .into_iter()
         .map(|(qualifier, config)| FunctionEventInvokeConfig::of(&target, &qualifier, config));
     Ok(ListFunctionEventInvokeConfigsResponse {
         function_event_invoke_configs: shown.collect(),
         next_marker: last,
-    })
-}
-
-fn read_marker(marker: &str) -> Result<String, LambdaError> {
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    let qualifier = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| text.len() <= 140);
-    qualifier.ok_or_else(|| {
-        LambdaError::InvalidParameter(format!(
-            "Marker '{marker}' is none that a listing gave: start without one."
-        ))
     })
 }
 

@@ -9,12 +9,10 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
-use super::read::page_size;
+use super::page::{self, page_size};
 use super::shapes::last_modified;
 use super::tags::Nothing;
 use crate::Lambda;
@@ -220,11 +218,12 @@ pub(crate) async fn list_layer_versions(
 ) -> Result<ListLayerVersionsResponse, LambdaError> {
     let layer = own_layer(&call, "ListLayerVersions", &request.layer_name)?;
     let filter = filter(request.compatible_runtime, request.compatible_architecture)?;
-    let below =
-        marker(request.marker)?.map(|text| text.parse().map_err(|_| none_of_ours(&text))).transpose()?;
+    let below = after(request.marker.as_deref())?
+        .map(|text| text.parse().map_err(|_| page::none_of_ours(&text)))
+        .transpose()?;
     let (versions, more) =
         lambda.functions.layer_versions(&layer, &filter, below, page_size(request.max_items))?;
-    let last = versions.last().filter(|_| more).map(|(number, _)| URL_SAFE_NO_PAD.encode(number.to_string()));
+    let last = versions.last().filter(|_| more).map(|(number, _)| page::marker(number.to_string()));
     let item = |(number, version)| item(&LayerVersionId { layer: layer.clone(), number }, version);
     Ok(ListLayerVersionsResponse {
         next_marker: last,
@@ -264,12 +263,12 @@ pub(crate) async fn list_layers(
     request: ListLayersRequest,
 ) -> Result<ListLayersResponse, LambdaError> {
     let filter = filter(request.compatible_runtime, request.compatible_architecture)?;
-    let after = marker(request.marker)?;
+    let after = after(request.marker.as_deref())?;
     let (account, region) = (call.account(), call.region());
     let id = |name| LayerId { account, region: region.clone(), name };
     let (layers, more) =
         lambda.functions.layers(&filter, after.as_deref(), page_size(request.max_items), id)?;
-    let last = layers.last().filter(|_| more).map(|(layer, ..)| URL_SAFE_NO_PAD.encode(&layer.name));
+    let last = layers.last().filter(|_| more).map(|(layer, ..)| page::marker(&layer.name));
     let item = |(layer, number, version): (LayerId, u64, LayerVersion)| LayersListItem {
         layer_name: layer.name.clone(),
         layer_arn: layer.to_string(),
@@ -317,17 +316,9 @@ pub(super) fn own_layer(call: &Call, operation: &str, layer_name: &str) -> Resul
 }
 
 /// The layer name or version number after which a listing goes on.
-fn marker(marker: Option<String>) -> Result<Option<String>, LambdaError> {
-    let Some(marker) = marker.filter(|marker| !marker.is_empty()) else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(&marker).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| text.len() <= 140);
-    text.map(Some).ok_or_else(|| none_of_ours(&marker))
-}
-
-fn none_of_ours(marker: &str) -> LambdaError {
-    LambdaError::InvalidParameter(format!(
-        "Marker '{marker}' is none that a listing gave: start without one."
-    ))
+fn after(marker: Option<&str>) -> Result<Option<String>, LambdaError> {
+    const MAX_NAME_BYTES: usize = 140;
+    page::read_marker(marker, MAX_NAME_BYTES)
 }
 
 fn not_there() -> LambdaError {

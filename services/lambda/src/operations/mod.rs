@@ -11,6 +11,7 @@ pub(crate) mod invoke;
 pub(crate) mod invoke_stream;
 pub(crate) mod layer_policies;
 pub(crate) mod layers;
+mod page;
 pub(crate) mod permissions;
 pub(crate) mod provisioned;
 pub(crate) mod read;

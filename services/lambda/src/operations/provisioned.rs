@@ -9,19 +9,20 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use super::concurrency::Nothing;
-use super::read::page_size;
+use super::page::{self, page_size};
 use super::target;
 use crate::Lambda;
 use crate::capacity::{Provisioned, ProvisionedStatus};
 use crate::error::LambdaError;
 use crate::name::Target;
 use crate::version::{Named, Version};
+
+/// A version or alias, as a marker has it.
+const MAX_QUALIFIER_BYTES: usize = 128;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -144,7 +145,7 @@ pub(crate) async fn list_provisioned_concurrency_configs(
 ) -> Result<ListProvisionedConcurrencyConfigsResponse, LambdaError> {
     let target = target(&call, "ListProvisionedConcurrencyConfigs", &request.function_name, None)?;
     lambda.functions.row(&target.unqualified())?;
-    let after = request.marker.as_deref().filter(|marker| !marker.is_empty()).map(read_marker).transpose()?;
+    let after = page::read_marker(request.marker.as_deref(), MAX_QUALIFIER_BYTES)?;
     let limit = page_size(request.max_items);
     let mut all = lambda.functions.aspects::<Provisioned>(&target, after.as_deref(), limit + 1)?;
     let more = all.len() > limit;
@@ -158,7 +159,7 @@ pub(crate) async fn list_provisioned_concurrency_configs(
     let last = all.last().filter(|_| more);
     Ok(ListProvisionedConcurrencyConfigsResponse {
         provisioned_concurrency_configs: configs,
-        next_marker: last.map(|(at, _)| URL_SAFE_NO_PAD.encode(at)),
+        next_marker: last.map(|(at, _)| page::marker(at)),
     })
 }
 
@@ -178,14 +179,4 @@ fn check_published(lambda: &Lambda, target: &Target) -> Result<(), LambdaError> 
         }
     }
     lambda.functions.check_qualifier(target)
-}
-
-fn read_marker(marker: &str) -> Result<String, LambdaError> {
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    let at = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|at| at.len() <= 128);
-    at.ok_or_else(|| {
-        LambdaError::InvalidParameter(format!(
-            "Marker '{marker}' is none that a listing gave: start without one."
-        ))
-    })
 }

@@ -9,12 +9,11 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use super::concurrency::{Concurrency, reserved};
+use super::page;
 use super::shapes::{FunctionConfiguration, Shown};
 use super::target;
 use crate::Lambda;
@@ -27,8 +26,8 @@ use crate::record::FunctionRecord;
 use crate::version::Version;
 use crate::versions::VersionPage;
 
-/// A page of ListFunctions has this many functions at most, whatever `MaxItems` says.
-const MAX_PAGE: usize = 50;
+/// A function's or alias's name and a version, as a marker has them.
+const MAX_MARKED_BYTES: usize = 200;
 /// A zip sent in a request.
 const MAX_ZIPPED_BYTES: u64 = 52_428_800;
 
@@ -112,7 +111,7 @@ pub(crate) async fn list_functions(
     request: ListFunctionsRequest,
 ) -> Result<ListFunctionsResponse, LambdaError> {
     let space = Space::new(call.account(), call.region());
-    let limit = page_size(request.max_items);
+    let limit = page::page_size(request.max_items);
     let after = read_marker(request.marker.as_deref())?;
     let all = request.function_version.as_deref() == Some("ALL");
     if request.master_region.is_some() && !all {
@@ -151,11 +150,6 @@ pub(crate) async fn list_functions(
     })
 }
 
-/// How many items a page has.
-pub(crate) fn page_size(max_items: Option<i64>) -> usize {
-    max_items.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
-}
-
 /// The marker after which a listing of versions goes on, if it does.
 pub(crate) fn next_marker(page: &VersionPage) -> Option<String> {
     let (name, version, _) = page.versions.last().filter(|_| page.more)?;
@@ -164,24 +158,17 @@ pub(crate) fn next_marker(page: &VersionPage) -> Option<String> {
 
 /// The last item of a page: a function, or one version of it, or an alias by its name.
 fn marker(name: &str, version: Version) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{name}:{version}"))
+    page::marker(format!("{name}:{version}"))
 }
 
 /// What [`marker`] made.
 pub(crate) fn read_marker(marker: Option<&str>) -> Result<Option<(String, Version)>, LambdaError> {
-    let Some(marker) = marker.filter(|marker| !marker.is_empty()) else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(marker).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok()).filter(|text| text.len() <= 200);
-    let read = text.and_then(|text| {
+    let Some(text) = page::read_marker(marker, MAX_MARKED_BYTES)? else { return Ok(None) };
+    let read = || {
         let (name, version) = text.rsplit_once(':')?;
         Some((name.to_owned(), Version::parse(version)?))
-    });
-    let none_of_ours = || {
-        LambdaError::InvalidParameter(format!(
-            "Marker '{marker}' is none that a listing gave: start without one."
-        ))
     };
-    read.map(Some).ok_or_else(none_of_ours)
+    read().map(Some).ok_or_else(|| page::none_of_ours(marker.unwrap_or_default()))
 }
 
 #[derive(Debug, Deserialize)]

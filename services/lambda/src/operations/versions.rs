@@ -11,7 +11,8 @@ use std::sync::Arc;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
-use super::read::{next_marker, page_size, read_marker};
+use super::page::page_size;
+use super::read::{next_marker, read_marker};
 use super::shapes::{FunctionConfiguration, Shown};
 use super::target;
 use crate::Lambda;
