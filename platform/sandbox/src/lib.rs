@@ -20,6 +20,7 @@ mod channel;
 mod doctor;
 mod error;
 mod fdpass;
+pub mod image;
 mod inside;
 mod namespaces;
 mod protocol;
