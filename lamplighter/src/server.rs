@@ -92,10 +92,10 @@ impl Server {
         let listener = TcpListener::bind(settings.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         make_data_dir(&settings.data)?;
-        let store =
-            Store::open(StoreConfig { engine: engine(settings.store), dir: settings.data.join("store") })?;
-        let blobs = BlobStore::open(settings.data.join("blobs"))?;
-        let (sandbox, warnings) = sandbox(&settings.data).await?;
+        // Side by side: the one waits for the disk, the other for a process.
+        let (store, sandbox) = tokio::join!(open_store(&settings), sandbox(&settings.data));
+        let (store, blobs) = store?;
+        let (sandbox, warnings) = sandbox?;
         let parts = Parts {
             store,
             blobs,
@@ -153,6 +153,15 @@ impl Server {
             tracing::warn!(limit = ?STOP_LIMIT, "stopping took too long; what is left is cut off");
         }
     }
+}
+
+async fn open_store(settings: &Settings) -> Result<(Store, BlobStore), StartError> {
+    let (kind, data) = (engine(settings.store), settings.data.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = Store::open(StoreConfig { engine: kind, dir: data.join("store") })?;
+        Ok((store, BlobStore::open(data.join("blobs"))?))
+    });
+    opened.await.map_err(|error| StartError::Service(error.to_string()))?
 }
 
 /// What [`assemble`] puts together.

@@ -141,9 +141,7 @@ fn copy_public(from: &Path, to: &Path) -> io::Result<()> {
     }
     let kind = metadata.file_type();
     if kind.is_symlink() {
-        let target = fs::read_link(from)?;
-        // `/etc/alternatives` also names hundreds of manual pages.
-        return if target.extension().is_some_and(|end| end == "gz") { Ok(()) } else { symlink(target, to) };
+        return symlink(fs::read_link(from)?, to);
     }
     if metadata.permissions().mode() & 0o004 == 0 {
         return Ok(());
@@ -152,7 +150,11 @@ fn copy_public(from: &Path, to: &Path) -> io::Result<()> {
         fs::create_dir(to)?;
         let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
         for entry in entries.flatten() {
-            copy_public(&entry.path(), &to.join(entry.file_name()))?;
+            let name = entry.file_name();
+            // `/etc/alternatives` also names hundreds of manual pages.
+            if !Path::new(&name).extension().is_some_and(|end| end == "gz") {
+                copy_public(&entry.path(), &to.join(name))?;
+            }
         }
     } else if kind.is_file() {
         fs::copy(from, to)?;
