@@ -142,7 +142,6 @@ async fn measure(sandbox: &Sandbox) -> Result<Duration, SandboxError> {
 fn trial_spec(trial: u32) -> BoxSpec {
     BoxSpec {
         id: format!("doctor-{trial}"),
-        owner_slot: 0,
         memory_mib: 128,
         cpu_millis: 1000,
         tmp_mib: 16,
@@ -173,7 +172,7 @@ fn describe_identity(facts: &HostFacts, report: &mut DoctorReport) {
     let spaces = "user, pid, mount, net, ipc, uts, cgroup: each box has its own";
     report.add("namespaces", Health::Good, spaces, None);
     match facts.own_uids {
-        true => report.add("user ids", Health::Good, "each function has its own user id on the host", None),
+        true => report.add("user ids", Health::Good, "each box has its own user id on the host", None),
         false => {
             let detail = "all boxes run as the server's own user; their namespaces still keep them apart";
             let remedy = "run as root, with user ids from 700000 to 1700000 available";

@@ -36,6 +36,4 @@ pub use error::SandboxError;
 pub use running::RunningBox;
 pub use sandbox::{ControlGroups, Sandbox, SandboxConfig};
 pub use spawner::child_entry;
-pub use spec::{
-    BoxSpec, MAX_COMPANIONS, MAX_LISTENERS, MAX_OWNER_SLOT, MAX_SPEC_BYTES, ReadOnlyMount, SharedFolder,
-};
+pub use spec::{BoxSpec, MAX_COMPANIONS, MAX_LISTENERS, MAX_SPEC_BYTES, ReadOnlyMount, SharedFolder};

@@ -40,7 +40,6 @@ pub(crate) enum Request {
 pub(crate) struct LaunchRequest {
     pub(crate) serial: u64,
     pub(crate) id: String,
-    pub(crate) owner_slot: u32,
     pub(crate) limits: Limits,
     pub(crate) tmp_mib: u32,
     pub(crate) max_files: u32,
@@ -87,7 +86,7 @@ pub(crate) enum Event {
 pub(crate) struct HostFacts {
     /// True if the spawner has the host's root rights; false: rootless.
     pub(crate) privileged: bool,
-    /// True if each owner slot has its own user id on the host.
+    /// True if each box has its own user id on the host.
     pub(crate) own_uids: bool,
     /// The control-group layout, with the directories to use.
     pub(crate) cgroups: crate::cgroup::Layout,

@@ -42,7 +42,7 @@ pub struct SandboxConfig {
     pub state_dir: PathBuf,
     /// The executable whose `main` calls [`crate::child_entry`] first. `None`: the one that runs now.
     pub executable: Option<PathBuf>,
-    /// As root: the first user id of the range that boxes use on the host, one per owner slot.
+    /// As root: the first user id of the range that boxes use on the host, one per living box.
     pub uid_base: u32,
     /// Which control groups to use.
     pub control_groups: ControlGroups,
@@ -480,7 +480,6 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
     LaunchRequest {
         serial,
         id: spec.id.clone(),
-        owner_slot: spec.owner_slot,
         limits: Limits {
             memory_bytes: u64::from(spec.memory_mib) << 20,
             cpu_millis: spec.cpu_millis,

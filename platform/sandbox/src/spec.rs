@@ -8,8 +8,6 @@ use crate::SandboxError;
 
 /// The largest request the spawner accepts: command, environment and mounts together, in bytes.
 pub const MAX_SPEC_BYTES: usize = 128 * 1024;
-/// The highest `owner_slot`: each slot is one user id on the host.
-pub const MAX_OWNER_SLOT: u32 = 1_000_000;
 /// The most listeners one box may have.
 pub const MAX_LISTENERS: usize = 16;
 /// The most companions one box may have.
@@ -27,8 +25,8 @@ pub struct ReadOnlyMount {
 
 /// A directory of the host that the box may write to, without set-uid files and devices. Several boxes may share it.
 ///
-/// As root, the box's user acts there as the directory's owner, unless that is root or the file system cannot do it:
-/// then the box is anybody, and the directory's mode decides.
+/// As root, the box's user acts there as the directory's owner. If that is root, all boxes are one stranger, and the
+/// directory's mode decides; if the file system cannot do it, each box is a stranger of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedFolder {
     /// The path on the host, as for [`ReadOnlyMount`].
@@ -42,8 +40,6 @@ pub struct SharedFolder {
 pub struct BoxSpec {
     /// Unique among the living boxes: letters, digits, `-` and `_`, at most 64 of them.
     pub id: String,
-    /// Who owns the box. As root, each slot is an own user id on the host, so that two owners share nothing.
-    pub owner_slot: u32,
     /// Memory limit, in MiB. What the box keeps in `/tmp` counts only where `/tmp` is in memory (see the doctor).
     pub memory_mib: u32,
     /// CPU share: 1000 is one processor.
@@ -80,9 +76,6 @@ impl BoxSpec {
         let id_is_plain = self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         if self.id.is_empty() || self.id.len() > 64 || !id_is_plain {
             return refuse(format!("id '{}' must be 1 to 64 letters, digits, '-' or '_'", self.id));
-        }
-        if self.owner_slot > MAX_OWNER_SLOT {
-            return refuse(format!("owner_slot {} is above {MAX_OWNER_SLOT}", self.owner_slot));
         }
         for (name, value) in [
             ("memory_mib", self.memory_mib),

@@ -113,7 +113,6 @@ async fn twenty_boxes_at_once() {
                 let mut spec = spec(["/bin/sh", "-c", "exit $0"]);
                 spec.command.push(number.to_string().into());
                 spec.id = format!("parallel-{number}");
-                spec.owner_slot = number;
                 sandbox.launch(spec).await.unwrap().exited().await.code
             })
         })

@@ -43,7 +43,6 @@ fn main() {
 fn spec(id: String, command: Vec<OsString>) -> BoxSpec {
     BoxSpec {
         id,
-        owner_slot: 1,
         memory_mib: 128,
         cpu_millis: 1000,
         tmp_mib: 16,

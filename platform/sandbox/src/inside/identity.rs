@@ -65,17 +65,40 @@ fn enter_user_namespace(owner: u32) -> Result<(), StepError> {
     result
 }
 
-/// A user namespace that says: what `disk` (user, group) owns on the disk, `owner` owns in a mount.
-pub(crate) fn owner_map(disk: [u32; 2], owner: u32) -> Result<fs::File, StepError> {
+/// Who owns on a disk what a box makes in a shared folder.
+pub(crate) enum DiskOwner {
+    /// The folder's own owner.
+    User { uid: u32, gid: u32 },
+    /// The id that all boxes have in folders of root.
+    Stranger(u32),
+}
+
+/// A user namespace that says: what `disk` owns on the disk, `owner` owns in a mount. `None`: this host has too few ids
+/// for that.
+pub(crate) fn owner_map(disk: &DiskOwner, owner: u32) -> Result<Option<fs::File>, StepError> {
+    let (users, groups, must) = match disk {
+        DiskOwner::User { uid, gid } => (format!("{uid} {owner} 1\n"), format!("{gid} {owner} 1\n"), true),
+        DiskOwner::Stranger(stranger) => {
+            // The two change places. All others stay what they are: what has no id in a mount cannot be written to.
+            let (from, to) = (owner + 1, stranger + 1);
+            let map = format!(
+                "0 0 {owner}\n{owner} {stranger} 1\n{from} {from} {between}\n{stranger} {owner} 1\n{to} {to} {above}\n",
+                between = stranger - from,
+                above = u32::MAX - to,
+            );
+            (map.clone(), map, false)
+        }
+    };
     let holder = sys::spawn_namespace_holder(libc::CLONE_NEWUSER).step("make a user namespace")?;
     let process = holder.as_raw_nonzero();
-    let write =
-        |file: &str, id: u32| fs::write(format!("/proc/{process}/{file}"), format!("{id} {owner} 1\n"));
-    let space = write("uid_map", disk[0])
-        .and_then(|()| write("gid_map", disk[1]))
+    let space = fs::write(format!("/proc/{process}/uid_map"), users)
+        .and_then(|()| fs::write(format!("/proc/{process}/gid_map"), groups))
         .and_then(|()| fs::File::open(format!("/proc/{process}/ns/user")));
     let _ = rustix::process::kill_process(holder, Signal::KILL);
-    space.step("map the owner of a shared folder")
+    match space {
+        Err(_) if !must => Ok(None),
+        space => space.map(Some).step("map the owner of a shared folder"),
+    }
 }
 
 fn adopt(holder: i32, owner: u32) -> Result<(), StepError> {

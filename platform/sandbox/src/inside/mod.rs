@@ -41,14 +41,8 @@ pub(crate) struct Prepared {
     pub(crate) facts: HostFacts,
     pub(crate) base: PathBuf,
     pub(crate) filter: Filter,
-    pub(crate) uid_base: u32,
-}
-
-impl Prepared {
-    /// The owner's id, as the spawner's user namespace names it.
-    fn owner(&self, slot: u32) -> u32 {
-        if self.facts.own_uids { self.uid_base + slot } else { 0 }
-    }
+    /// See [`root::RootPlan`].
+    pub(crate) stranger: Option<u32>,
 }
 
 /// The descriptors that came with the request.
@@ -74,6 +68,8 @@ impl BoxFds {
 pub(crate) struct Stock<'a> {
     pub(crate) network: Option<OwnedFd>,
     pub(crate) tmp: Tmp<'a>,
+    /// The box's user, as the spawner's user namespace names it.
+    pub(crate) owner: u32,
 }
 
 /// A step of the launch that failed; the operator sees both.
@@ -118,13 +114,14 @@ pub(crate) fn live(
 ) -> ! {
     // A panic must not unwind into the spawner's loop, of which this process has a copy.
     let _ = catch_unwind(AssertUnwindSafe(|| {
+        let owner = stock.owner;
         let ready = enter_network(stock.network).and_then(|()| disk(stock.tmp));
         let (disk, ready) = match ready {
             Ok(disk) => (disk, Ok(())),
             Err(error) => (None, Err(error)),
         };
         let Ok((fds, disk)) = isolate_fds(fds, disk) else { return };
-        match build(prepared, request, cgroup, fds, ready.map(|()| disk)) {
+        match build(prepared, request, cgroup, fds, ready.map(|()| disk), owner) {
             Ok((init, channel)) => init.run(&channel),
             Err((error, channel)) => {
                 let (step, errno) = error.told();
@@ -190,12 +187,13 @@ fn build(
     cgroup: &BoxCgroup,
     fds: BoxFds,
     disk: Result<Option<OwnedFd>, StepError>,
+    owner: u32,
 ) -> Result<(init::Init, OwnedFd), (StepError, OwnedFd)> {
     let BoxFds { channel, output, telemetry, companions: companion_output } = fds;
     let built = (|| {
         let disk = disk?;
         let pipes = [Some(&output), Some(&telemetry), companion_output.as_ref()];
-        let listeners = assemble(prepared, request, cgroup, &pipes, disk)?;
+        let listeners = assemble(prepared, request, cgroup, &pipes, disk, owner)?;
         let child_signals = sys::child_signal_fd().step("watch for children")?;
         let mut companions = Vec::new();
         for words in &request.companions {
@@ -226,9 +224,9 @@ fn assemble(
     cgroup: &BoxCgroup,
     pipes: &[Option<&OwnedFd>],
     disk: Option<OwnedFd>,
+    owner: u32,
 ) -> Result<Vec<TcpListener>, StepError> {
     let facts = &prepared.facts;
-    let owner = prepared.owner(request.owner_slot);
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .step("tie the box to the spawner")?;
     rustix::process::setsid().map(drop).step("leave the spawner's session")?;
@@ -253,7 +251,7 @@ fn assemble(
         tmp_mib: request.tmp_mib,
         disk,
         owner,
-        own_uids: facts.own_uids,
+        stranger: prepared.stranger,
     })?;
     // When the whole host runs out of memory, boxes go before the server.
     std::fs::write("/proc/self/oom_score_adj", "500").step("yield memory to the host")?;

@@ -16,7 +16,8 @@ use rustix::mount::{
     mount_bind_recursive, mount_change, move_mount, open_tree, unmount,
 };
 
-use super::{Step, StepError, identity};
+use super::identity::{self, DiskOwner};
+use super::{Step, StepError};
 use crate::sys::{ATTR_NO_DEV, ATTR_NO_SUID, ATTR_READ_ONLY, map_owner, mount_setattr};
 
 /// What of the host's root a box sees, if it is there.
@@ -39,8 +40,8 @@ pub(crate) struct RootPlan<'a> {
     pub(crate) disk: Option<OwnedFd>,
     /// The owner of `/tmp`, as this process's user namespace names it.
     pub(crate) owner: u32,
-    /// Whether that is an id of its own, which no file on the host has.
-    pub(crate) own_uids: bool,
+    /// If that is an id of its own, which no file on the host has: the id that all boxes have in folders of root.
+    pub(crate) stranger: Option<u32>,
 }
 
 /// A caller's mount, already cut out of the host's tree.
@@ -48,8 +49,8 @@ struct Cut {
     tree: OwnedFd,
     inside: PathBuf,
     is_dir: bool,
-    /// User and group on the disk for whom the box's user stands in this mount.
-    disk_owner: Option<[u32; 2]>,
+    /// For whom the box's user stands in this mount.
+    stands_for: Option<DiskOwner>,
 }
 
 /// Builds the root and moves this process into it.
@@ -102,11 +103,12 @@ fn cut(host: &[u8], inside: &[u8]) -> Result<Cut, StepError> {
     mount_setattr(&tree, ATTR_READ_ONLY | ATTR_NO_SUID | ATTR_NO_DEV).step_at("restrict the mount", host)?;
     let mode = rustix::fs::fstat(&tree).step_at("look at", host)?.st_mode;
     let is_dir = rustix::fs::FileType::from_raw_mode(mode).is_dir();
-    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir, disk_owner: None })
+    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir, stands_for: None })
 }
 
 /// A folder to write to. What its owner has there, the box's user has: what the box makes belongs to that owner on the
-/// host. Not if that is root, who must not own what strangers make; and not every file system can do it.
+/// host. If that is root, who must not own what strangers make, all boxes are one stranger. Not every file system can do
+/// it.
 fn cut_folder(plan: &RootPlan<'_>, host: &[u8], inside: &[u8]) -> Result<Cut, StepError> {
     let host = Path::new(OsStr::from_bytes(host));
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
@@ -116,21 +118,24 @@ fn cut_folder(plan: &RootPlan<'_>, host: &[u8], inside: &[u8]) -> Result<Cut, St
     if !rustix::fs::FileType::from_raw_mode(found.st_mode).is_dir() {
         return Err(io::Error::from(rustix::io::Errno::NOTDIR)).step_at("open the shared folder", host);
     }
-    let own = plan.own_uids && found.st_uid != 0;
-    let disk_owner = own.then_some([found.st_uid, found.st_gid]);
-    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir: true, disk_owner })
+    let stands_for = plan.stranger.map(|stranger| match found.st_uid {
+        0 => DiskOwner::Stranger(stranger),
+        uid => DiskOwner::User { uid, gid: found.st_gid },
+    });
+    Ok(Cut { tree, inside: PathBuf::from(OsStr::from_bytes(inside)), is_dir: true, stands_for })
 }
 
 /// Runs in the new root: no link can lead out of it.
 fn place(cut: &Cut, owner: u32) -> Result<(), StepError> {
     let inside = &cut.inside;
-    if let Some(disk_owner) = cut.disk_owner {
+    if let Some(stands_for) = &cut.stands_for {
         // Here, where `/proc` knows the processes of the box.
-        let space = identity::owner_map(disk_owner, owner)?;
-        match map_owner(&cut.tree, &space) {
-            // This file system cannot.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-            mapped => mapped.step_at("map the owner of", inside)?,
+        if let Some(space) = identity::owner_map(stands_for, owner)? {
+            match map_owner(&cut.tree, &space) {
+                // This file system cannot.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                mapped => mapped.step_at("map the owner of", inside)?,
+            }
         }
     }
     if !inside.exists() {

@@ -50,16 +50,6 @@ pub(crate) fn become_root_of_own_namespace() -> io::Result<()> {
     fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
 }
 
-/// Whether this user namespace has the range from which each owner gets an id of its own.
-pub(crate) fn owns_uids(first: u32) -> bool {
-    let last = u64::from(first) + u64::from(crate::spec::MAX_OWNER_SLOT);
-    let Ok(map) = fs::read_to_string("/proc/self/uid_map") else { return false };
-    map.lines().any(|line| {
-        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        matches!(numbers[..], [inside, _, count] if inside <= u64::from(first) && last < inside + count)
-    })
-}
-
 /// Mounts the pieces at `base`.
 pub(crate) fn build(base: &Path) -> io::Result<()> {
     // What the host mounts later is seen here; what is mounted here is not seen there.

@@ -8,6 +8,7 @@ mod base;
 mod disks;
 mod instance;
 mod network;
+mod owners;
 
 use std::collections::HashMap;
 use std::io;
@@ -30,6 +31,7 @@ use disks::Disks;
 pub(crate) use disks::Tmp;
 use instance::Instance;
 use network::Networks;
+use owners::Owners;
 
 /// How long the groups of a dead box may stay busy.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
@@ -68,7 +70,7 @@ fn serve() -> io::Result<()> {
     let hello: Hello = protocol::decode(&buffer[..length])?;
     let mut instance = None;
     match prepare(&hello, &mut instance) {
-        Ok((prepared, disks)) => {
+        Ok(Ready { prepared, disks, owners }) => {
             tell(&socket, &Event::Ready(prepared.facts.clone()))?;
             let child_signals = sys::child_signal_fd()?;
             let mut spawner = Spawner {
@@ -79,6 +81,7 @@ fn serve() -> io::Result<()> {
                 leaving: Vec::new(),
                 networks: Networks::default(),
                 disks,
+                owners,
                 told_no_disks: false,
             };
             spawner.run(&mut buffer);
@@ -94,12 +97,16 @@ fn serve() -> io::Result<()> {
     Ok(())
 }
 
+/// What [`prepare`] makes.
+struct Ready {
+    prepared: Prepared,
+    disks: Disks,
+    owners: Owners,
+}
+
 /// Everything that is done once. The instance is handed out as soon as it exists, so that it is removed even if a
 /// later step fails.
-fn prepare(
-    hello: &Hello,
-    instance: &mut Option<Instance>,
-) -> Result<(Prepared, Disks), (&'static str, io::Error)> {
+fn prepare(hello: &Hello, instance: &mut Option<Instance>) -> Result<Ready, (&'static str, io::Error)> {
     use std::os::unix::ffi::OsStrExt;
     let state_dir = Path::new(std::ffi::OsStr::from_bytes(&hello.state_dir));
     let made =
@@ -119,13 +126,15 @@ fn prepare(
     let disks = Disks::new(made.dir(), privileged, hello.disks);
     let facts = HostFacts {
         privileged,
-        own_uids: privileged && base::owns_uids(hello.uid_base),
+        own_uids: privileged && Owners::exist(hello.uid_base),
         cgroups,
         landlock_abi: sys::landlock_abi(),
         no_disks: disks.broken().map(str::to_owned),
     };
     let filter = Filter::compile().map_err(|e| ("compile the system call filter", e))?;
-    Ok((Prepared { facts, base: made.base(), filter, uid_base: hello.uid_base }, disks))
+    let owners = Owners::claim(hello.uid_base, facts.own_uids);
+    let prepared = Prepared { facts, base: made.base(), filter, stranger: owners.stranger() };
+    Ok(Ready { prepared, disks, owners })
 }
 
 /// Root, and with what root can do (in a container it may lack that).
@@ -154,11 +163,13 @@ struct Spawner {
     leaving: Vec<(BoxCgroup, Instant)>,
     networks: Networks,
     disks: Disks,
+    owners: Owners,
     told_no_disks: bool,
 }
 
 struct Living {
     serial: u64,
+    owner: u32,
     cgroup: BoxCgroup,
 }
 
@@ -233,22 +244,27 @@ impl Spawner {
         let spaces =
             libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | own_network;
         let tmp = self.disks.take(request.tmp_mib);
+        let Some(owner) = self.owners.take() else {
+            let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno: libc::EUSERS });
+            return;
+        };
         let born = cgroup.create_v2(&request.limits).and_then(|group| {
             // SAFETY: the spawner has one thread, and `live` never returns.
             #[allow(unsafe_code)]
             match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
                 Forked::Child => {
-                    inside::live(&self.prepared, request, &cgroup, fds, inside::Stock { network, tmp })
+                    inside::live(&self.prepared, request, &cgroup, fds, inside::Stock { network, tmp, owner })
                 }
                 Forked::Parent(pid) => Ok(pid),
             }
         });
         match born {
             Ok(pid) => {
-                self.boxes.insert(pid, Living { serial: request.serial, cgroup });
+                self.boxes.insert(pid, Living { serial: request.serial, owner, cgroup });
             }
             Err(error) => {
                 let _ = cgroup.remove();
+                self.owners.give_back(owner);
                 let errno = error.raw_os_error().unwrap_or(libc::EIO);
                 let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno });
             }
@@ -260,7 +276,9 @@ impl Spawner {
         let mut drain = [0_u8; 128];
         while rustix::io::read(&self.child_signals, &mut drain).is_ok_and(|length| length > 0) {}
         while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
-            let Some(Living { serial, cgroup }) = self.boxes.remove(&pid) else { continue };
+            let Some(Living { serial, owner, cgroup }) = self.boxes.remove(&pid) else { continue };
+            // Its init was the last of its processes.
+            self.owners.give_back(owner);
             let oom_killed = cgroup.oom_kills() > 0;
             let peak_memory_bytes = cgroup.peak_bytes().unwrap_or(0);
             if cgroup.remove().is_err() {

@@ -58,7 +58,6 @@ pub(crate) async fn start(state_dir: impl Into<PathBuf>) -> Sandbox {
 pub(crate) fn spec<const N: usize>(command: [&str; N]) -> BoxSpec {
     BoxSpec {
         id: "test".to_owned(),
-        owner_slot: 7,
         memory_mib: 128,
         cpu_millis: 2000,
         tmp_mib: 16,

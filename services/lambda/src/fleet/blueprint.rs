@@ -120,7 +120,6 @@ impl Prepared {
         &self,
         function: &FunctionConfig,
         id: String,
-        owner_slot: u32,
         credentials: &RoleCredentials,
         log_stream: &str,
         gateway_port: u16,
@@ -151,7 +150,6 @@ impl Prepared {
         let listen = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         BoxSpec {
             id,
-            owner_slot,
             memory_mib: function.memory_mib,
             cpu_millis: cpu_millis(function.memory_mib).max(INIT_CPU_MILLIS),
             tmp_mib: function.tmp_mib,

@@ -33,7 +33,6 @@ mod pool;
 mod telemetry;
 mod ticket;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -189,8 +188,6 @@ pub(crate) struct Inner {
     pool: Mutex<Pool<Environment>>,
     keeper: Arc<Keeper>,
     meter: Arc<Meter>,
-    /// Which user id slot each function's boxes have.
-    owners: Mutex<HashMap<String, u32>>,
     next_box: AtomicU64,
     closing: AtomicBool,
     sampler: Sampler,
@@ -222,7 +219,6 @@ impl Fleet {
             pool: Mutex::new(pool),
             keeper: Arc::new(Keeper::new()),
             meter: Arc::default(),
-            owners: Mutex::default(),
             next_box: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             sampler: Sampler::default(),
@@ -395,8 +391,7 @@ impl Inner {
         let credentials = self.credentials.get(function, whose.credentials_good_for()).await?;
         let number = self.next_box.fetch_add(1, Ordering::Relaxed);
         let id = format!("fn-{number}");
-        let owner = self.owner_slot(&function.arn);
-        let mut spec = prepared.spec(function, id, owner, &credentials, &log.0, self.workshop.gateway_port);
+        let mut spec = prepared.spec(function, id, &credentials, &log.0, self.workshop.gateway_port);
         if let Whose::Nobody = whose {
             environ::set(&mut spec.env, "AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency");
         }
@@ -437,17 +432,6 @@ impl Inner {
             Change::Measured => self.pool().shrink_to_budget(),
         };
         kill_all(&gone);
-    }
-
-    /// Each function's boxes have a user id of their own, the same for all of them.
-    fn owner_slot(&self, arn: &str) -> u32 {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = owners.get(arn) {
-            return *slot;
-        }
-        let slot = u32::try_from(owners.len()).unwrap_or(u32::MAX).min(sandbox::MAX_OWNER_SLOT);
-        owners.insert(arn.to_owned(), slot);
-        slot
     }
 }
 
