@@ -235,7 +235,12 @@ fn hex(text: &[u8]) -> u64 {
     text.iter().fold(0, |value, byte| (value << 4) | (*byte as char).to_digit(16).unwrap_or(0) as u64)
 }
 
-/// One line of `/proc/self/maps`.
+/// Whether a mapping has a flag; each is two letters.
+fn has_flag(flags: &[u8], wanted: &[u8]) -> bool {
+    flags.split(|byte| *byte == b' ').any(|flag| flag == wanted)
+}
+
+/// The line of one mapping.
 struct Line<'a> {
     start: u64,
     end: u64,
@@ -291,10 +296,20 @@ impl Image {
         self.thread()?;
         self.signals();
         self.open_files(text)?;
-        let maps = read_all(b"/proc/self/maps\0", text)?;
+        let maps = read_all(b"/proc/self/smaps\0", text)?;
         let pagemap = open(b"/proc/self/pagemap\0")?;
-        for line in maps.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            self.area(&Line::of(line)?, pagemap, page_flags)?;
+        let mut line = None;
+        for text in maps.split(|byte| *byte == b'\n') {
+            // Each mapping's line, and its figures below it; the last of them are its flags.
+            if text.first().is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+                line = Some(Line::of(text)?);
+            } else if let Some(flags) = text.strip_prefix(b"VmFlags:") {
+                let Some(line) = line.take() else { refuse!("a mapping can't be read") };
+                self.area(&line, flags, pagemap, page_flags)?;
+            }
+        }
+        if line.is_some() {
+            refuse!("the kernel does not tell the flags of mappings");
         }
         // SAFETY: opened above.
         unsafe { call(CLOSE, pagemap, 0, 0) };
@@ -439,7 +454,7 @@ impl Image {
         Ok(())
     }
 
-    fn area(&mut self, line: &Line<'_>, pagemap: u64, page_flags: &mut [u64]) -> Done {
+    fn area(&mut self, line: &Line<'_>, flags: &[u8], pagemap: u64, page_flags: &mut [u64]) -> Done {
         let header = &mut self.header;
         if line.path.starts_with(b"[vvar") || line.path == b"[vdso]" {
             if header.kernel_start == 0 {
@@ -482,6 +497,7 @@ impl Image {
             path_at: 0,
             file_offset: line.offset,
             covered: 0,
+            wiped: 0,
         };
         if line.path == b"[stack]" {
             area.flags = MAP_GROWSDOWN | MAP_STACK;
@@ -491,7 +507,12 @@ impl Image {
             area.path_at = self.name(line.path)?;
         }
         let (first, covered) = (self.header.run_count, line.end - line.start);
-        self.runs_of(&area, is_file, deleted, pagemap, page_flags)?;
+        // What a child must not inherit (keys of random generators, say) is empty in a restored process too.
+        if has_flag(flags, b"wf") || has_flag(flags, b"dp") {
+            area.wiped = 1;
+        } else {
+            self.runs_of(&area, is_file, deleted, pagemap, page_flags)?;
+        }
         if line.protection & PROT_READ == 0 && self.header.run_count > first {
             refuse!("there is memory that can't be read");
         }

@@ -90,6 +90,8 @@ pub struct Area {
     pub file_offset: u64,
     /// 1: runs cover all of it, so that there is nothing to map under them.
     pub covered: u64,
+    /// 1: it is empty in every new process, and in the children of that.
+    pub wiped: u64,
 }
 
 /// Pages that differ from what the area alone would show.

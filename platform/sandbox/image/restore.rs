@@ -255,6 +255,9 @@ unsafe fn map_areas(areas: &[Area], image: u64) {
                 call6(MMAP, area.start, len, area.protection, flags | MAP_PRIVATE | MAP_FIXED, fd, offset),
                 b"restore: can't map memory\n",
             );
+            if area.wiped != 0 {
+                call(MADVISE, area.start, len, MADV_WIPEONFORK);
+            }
         }
     }
     if last_path != 0 {

@@ -15,6 +15,7 @@ pub const MUNMAP: usize = 11;
 pub const RT_SIGACTION: usize = 13;
 pub const RT_SIGPROCMASK: usize = 14;
 pub const MREMAP: usize = 25;
+pub const MADVISE: usize = 28;
 pub const DUP3: usize = 292;
 pub const SOCKETPAIR: usize = 53;
 pub const FCNTL: usize = 72;
@@ -30,6 +31,7 @@ pub const SET_ROBUST_LIST: usize = 273;
 pub const GET_ROBUST_LIST: usize = 274;
 pub const RSEQ: usize = 334;
 
+pub const MADV_WIPEONFORK: u64 = 18;
 pub const PROT_READ: u64 = 1;
 pub const PROT_WRITE: u64 = 2;
 pub const PROT_EXEC: u64 = 4;

@@ -244,3 +244,28 @@ hungry = bytearray(200 << 20)
     assert_eq!(lines.len(), 4, "{lines:?}");
     assert!(exit.oom_killed, "{exit:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_child_must_not_inherit_is_not_in_the_image() {
+    if !is_root() {
+        return;
+    }
+    let images = Images::new().await;
+    let program = r#"
+import mmap
+wiped = mmap.mmap(-1, 8192, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS); wiped.madvise(18)
+kept = mmap.mmap(-1, 8192, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+wiped[:6] = kept[:6] = b"secret"
+checkpoint()
+seen = [bytes(wiped[:6]), bytes(kept[:6])]
+wiped[:5] = b"again"
+if os.fork() == 0:
+    os._exit(int(wiped[:5] == b"again"))
+print(seen, os.wait()[1])
+"#;
+    let (output, exit, path) = images.make("image", program).await;
+    assert_eq!((output.as_str(), exit.code), ("", Some(0)));
+    assert!(image::check(&path).is_ok());
+    let (output, _) = images.bench.run(images.restore("image")).await;
+    assert_eq!(output.trim(), r"[b'\x00\x00\x00\x00\x00\x00', b'secret'] 0");
+}
