@@ -8,18 +8,17 @@
 'use strict';
 
 const { RuntimeApi } = require('./lib/client.cjs');
-const { contextOf } = require('./lib/context.cjs');
+const { contextOf, initContext } = require('./lib/context.cjs');
 const { errorReport, tracingCause, RuntimeError, UnhandledPromiseRejection } = require('./lib/errors.cjs');
 const { loadHandler, streamingOf } = require('./lib/handler.cjs');
 const logs = require('./lib/logs.cjs');
 
-const runtimeId = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '');
-const version = Number(runtimeId ? runtimeId[1] : process.versions.node.split('.')[0]);
+// Known when the process knows its function: see `main`.
+let version;
 // From Node.js 24 on AWS takes promises and plain values only: no callback, no waiting for an empty event loop, and
 // an error that nobody catches ends the process as Node.js itself does.
-const promisesOnly = version >= 24;
-
-const api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
+let promisesOnly;
+let api;
 // What to do when the event loop is empty, and the request that an uncaught error belongs to.
 let whenIdle = null;
 let currentId = null;
@@ -37,7 +36,12 @@ class Runtime {
 class StreamingInvokeProcessor extends Runtime {}
 
 async function main() {
+  const runtimeId = /nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV || '');
+  version = Number(runtimeId ? runtimeId[1] : process.versions.node.split('.')[0]);
+  promisesOnly = version >= 24;
+  api = new RuntimeApi(process.env.AWS_LAMBDA_RUNTIME_API);
   setModulePaths();
+  initContext();
   logs.patchConsole(promisesOnly);
   if (!promisesOnly) watchUncaught();
   process.on('beforeExit', () => {
@@ -259,4 +263,6 @@ function serveAny(runtime, headers, body) {
   });
 }
 
-main();
+// Either way `main` is entered from the event loop, so that stack traces are the same.
+if (process.env.LAMPLIGHTER_BIND_FD) require('./lib/worker.cjs').waitForFunction(module, main);
+else setImmediate(main);

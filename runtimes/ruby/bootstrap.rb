@@ -86,4 +86,10 @@ module LamplighterRuntime
   end
 end
 
+# A worker that was started ahead knows its function when this returns.
+if (descriptor = ENV['LAMPLIGHTER_BIND_FD'])
+  require_relative 'lamplighter_runtime/worker'
+  LamplighterRuntime::Worker.wait_for_function(descriptor)
+end
+
 LamplighterRuntime.main

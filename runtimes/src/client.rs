@@ -32,7 +32,10 @@ static NODE: &[File] = &[
     ("lib/errors.cjs", include_bytes!("../node/lib/errors.cjs")),
     ("lib/handler.cjs", include_bytes!("../node/lib/handler.cjs")),
     ("lib/logs.cjs", include_bytes!("../node/lib/logs.cjs")),
+    ("lib/rehearsal-module.mjs", include_bytes!("../node/lib/rehearsal-module.mjs")),
+    ("lib/rehearsal.cjs", include_bytes!("../node/lib/rehearsal.cjs")),
     ("lib/stream.cjs", include_bytes!("../node/lib/stream.cjs")),
+    ("lib/worker.cjs", include_bytes!("../node/lib/worker.cjs")),
 ];
 
 static RUBY: &[File] = &[
@@ -43,6 +46,7 @@ static RUBY: &[File] = &[
     ("lamplighter_runtime/gems.rb", include_bytes!("../ruby/lamplighter_runtime/gems.rb")),
     ("lamplighter_runtime/handler.rb", include_bytes!("../ruby/lamplighter_runtime/handler.rb")),
     ("lamplighter_runtime/logs.rb", include_bytes!("../ruby/lamplighter_runtime/logs.rb")),
+    ("lamplighter_runtime/worker.rb", include_bytes!("../ruby/lamplighter_runtime/worker.rb")),
 ];
 
 /// The files of a language's runtime client: path relative to `/var/runtime`, and content. Empty for a language

@@ -185,8 +185,41 @@ def parse_frames(data):
     return frames
 
 
-def run_client(command, task_root, handler, events, env=None, framed=False, quirk=None, timeout_s=20):
-    """Runs a runtime client until all events are answered (or it ends), and tells what it did."""
+def wait_for_reader(process, fd):
+    """Until the process waits in a read of its descriptor: then it has done all that it does ahead."""
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        for task in os.listdir("/proc/%d/task" % process.pid):
+            try:
+                with open("/proc/%d/task/%s/syscall" % (process.pid, task)) as file:
+                    words = file.read().split()
+            except OSError:
+                continue
+            if words[0] == "0" and int(words[1], 16) == fd:
+                return
+        time.sleep(0.002)
+    raise AssertionError("the worker does not wait to be bound")
+
+
+def start_bound(command, environ, worker_env, task_root, pass_fds, bind_at_once):
+    """Starts a worker that knows nothing of its function, and then binds it."""
+    receiver, sender = os.pipe()
+    worker_env = {**worker_env, "LAMPLIGHTER_BIND_FD": str(receiver), "LAMPLIGHTER_BIND_ROOM": "." * 8192}
+    process = subprocess.Popen(
+        command, env=worker_env, cwd="/", pass_fds=(*pass_fds, receiver), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    os.close(receiver)
+    if not bind_at_once:
+        wait_for_reader(process, receiver)
+    block = [task_root.encode()] + [b"%b=%b" % (os.fsencode(k), os.fsencode(v)) for k, v in environ.items()] + [b""]
+    with os.fdopen(sender, "wb") as binding:
+        binding.write(b"\0".join(block))
+    return process
+
+
+def run_client(command, task_root, handler, events, env=None, framed=False, quirk=None, timeout_s=20, bound=None):
+    """Runs a runtime client until all events are answered (or it ends), and tells what it did. `bound`: it is started
+    ahead with these variables, and bound to the function when it waits; or at once, if they hold {"AT_ONCE": "1"}."""
     api = FakeRuntimeApi(events, quirk)
     environ = {
         "PATH": "/usr/bin:/bin",
@@ -209,9 +242,13 @@ def run_client(command, task_root, handler, events, env=None, framed=False, quir
         environ["_LAMBDA_TELEMETRY_LOG_FD"] = str(frames_write)
         pass_fds = (frames_write,)
     started = time.monotonic()
-    process = subprocess.Popen(
-        command, env=environ, cwd=task_root, pass_fds=pass_fds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    if bound is not None:
+        generic = {"PATH": environ["PATH"], "TZ": ":UTC", "LANG": "en_US.UTF-8", **bound}
+        process = start_bound(command, environ, generic, task_root, pass_fds, "AT_ONCE" in bound)
+    else:
+        process = subprocess.Popen(
+            command, env=environ, cwd=task_root, pass_fds=pass_fds, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
     output, frames = [], []
     readers = [threading.Thread(target=lambda: output.append(process.stdout.read()))]
     if framed:

@@ -325,3 +325,51 @@ def test_layers_are_found_by_require(version):
 def test_an_error_between_load_and_first_event_ends_the_process(version):
     outcome = ours(version, "throws_after_load.handler", [Event(1)])
     assert outcome.status == (129 if version < 24 else 1)
+
+
+def difference(plain, bound):
+    """What two functions say of their surroundings, where they do not agree."""
+    return {key: (plain[key], bound[key]) for key in plain if plain[key] != bound[key]}
+
+
+@pytest.mark.parametrize("handler", ["introspect.handler", "introspect_esm.handler"])
+@pytest.mark.parametrize("worker", [{}, {"AT_ONCE": "1"}, {"SECRET": "of nobody", "NODE_PATH": "/elsewhere"}])
+def test_a_bound_worker_cannot_be_told_from_a_plain_start(version, handler, worker):
+    env = {"MINE": "grüße\n", "EMPTY": "", "TZ": "Asia/Tokyo", "NODE_PATH": "/opt/a:/opt/b", "HOME": "/somewhere"}
+    # The Runtime API's port is another for each.
+    told = []
+    for bound in (None, worker):
+        outcome = ours(version, handler, [Event(1), Event(2)], env=env, bound=bound)
+        assert outcome.output == "" and outcome.connections == 1
+        text = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", outcome.answers[0].body.decode())
+        told.append(json.loads(text))
+    assert difference(*told) == {}
+    assert told[0]["env"]["TZ"] == "Asia/Tokyo" and told[0]["hour"] == 9
+    assert not any(name.startswith("LAMPLIGHTER") for name in told[1]["env"])
+
+
+@pytest.mark.parametrize("handler", [
+    "index.echo", "index.context", "index.raises", "index.uncaught", "index.console", "index.exits", "import_error.handler",
+    "syntax_error_cjs.handler", "throws_at_load.handler", "rejects_at_load.handler", "streaming.handler", "nodot",
+    "module.handler",
+])
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_bound_worker_answers_as_a_plain_start(version, handler, framed):
+    """Stack traces and all."""
+    plain, bound = (
+        ours(version, handler, [Event(9), Event(1)], framed=framed, bound=bound) for bound in (None, {}))
+
+    def told(outcome):
+        text = [compare.text(outcome.output), [(kind, compare.text(message)) for kind, message in outcome.frames]]
+        return [(answer.path, compare.text(answer.body.decode())) for answer in outcome.answers], text, outcome.status
+
+    assert told(plain) == told(bound)
+
+
+def test_a_worker_that_nobody_wants_ends(version):
+    receiver, sender = os.pipe()
+    env = {"LAMPLIGHTER_BIND_FD": str(receiver), "PATH": os.environ["PATH"]}
+    worker = subprocess.Popen([NODES[version], BOOTSTRAP], env=env, pass_fds=(receiver,))
+    os.close(receiver)
+    os.close(sender)
+    assert worker.wait(timeout=20) == 0

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
+import compare
 from fake_runtime_api import ROOT, Event, run_client
 
 BOOTSTRAP = os.path.join(ROOT, "ruby", "bootstrap.rb")
@@ -211,3 +213,52 @@ def test_events_that_are_no_json():
     outcome = run("app.echo", Event(b"{"), Event(b"plain", {"Content-Type": "text/plain"}))
     assert outcome.answers[0].json()["errorType"] == "Function<JSON::ParserError>"
     assert outcome.answers[1].json() == "plain"
+
+
+def difference(plain, bound):
+    """What two functions say of their surroundings, where they do not agree."""
+    return {key: (plain[key], bound[key]) for key in plain if plain[key] != bound[key]}
+
+
+@pytest.mark.parametrize("worker", [{}, {"AT_ONCE": "1"}, {"SECRET": "of nobody"}])
+def test_a_bound_worker_cannot_be_told_from_a_plain_start(worker):
+    env = {"MINE": "grüße\n", "EMPTY": "", "TZ": "Asia/Tokyo", "GEM_PATH": "/opt/gems:", "HOME": "/somewhere"}
+    told = []
+    for bound in (None, worker):
+        outcome = run("introspect.handler", 1, env=env, bound=bound)
+        assert outcome.output == "" and outcome.connections == 1
+        text = re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", outcome.answers[0].body.decode())
+        told.append(json.loads(text))
+    assert difference(*told) == {}
+    assert told[0]["env"]["TZ"] == "Asia/Tokyo" and "+0900" in told[0]["time"][0]
+
+
+@pytest.mark.parametrize("handler", [
+    "app.echo", "app.members", "app.raises", "app.logs", "app.prints", "app.no_name", "app.exits", "no_such_file.handler",
+    "raises_at_load.handler", "exits_at_load.handler", "syntax_error.handler", "load_error.handler", "uses_gem.handler",
+    "nodot",
+])
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_bound_worker_answers_as_a_plain_start(handler, framed):
+    """Stack traces and all."""
+    env = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "WARN"} if framed else {}
+    plain, bound = (
+        run(handler, {"a": 1}, 2, framed=framed, env=env, bound=bound) for bound in (None, {}))
+
+    def same(text):
+        return re.sub(r"#\d+\]", "#PID]", compare.text(re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+", "TIME", text)))
+
+    def told(outcome):
+        text = [same(outcome.output), [(kind, same(message)) for kind, message in outcome.frames]]
+        return [(answer.path, same(answer.body.decode())) for answer in outcome.answers], text, outcome.status
+
+    assert told(plain) == told(bound)
+
+
+def test_a_worker_that_nobody_wants_ends():
+    receiver, sender = os.pipe()
+    env = {"LAMPLIGHTER_BIND_FD": str(receiver), "PATH": os.environ["PATH"]}
+    worker = subprocess.Popen([RUBY, "--disable-gems", BOOTSTRAP], env=env, pass_fds=(receiver,))
+    os.close(receiver)
+    os.close(sender)
+    assert worker.wait(timeout=20) == 0

@@ -46,6 +46,13 @@ class RuntimeApi {
     if (this.socket) this.socket.ref();
   }
 
+  // Ends the connection; for a rehearsal.
+  close() {
+    const { socket } = this;
+    this.socket = null;
+    return new Promise((resolve) => socket.destroy().once('close', resolve));
+  }
+
   // Waits for an event: { headers (lower case), body }.
   next() {
     return this.#ask(this.nextRequest, true);

@@ -3,20 +3,24 @@
 // Defined by: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html
 'use strict';
 
-const env = process.env;
-// They do not change while a box lives.
-const FIXED = {
-  functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
-  functionName: env.AWS_LAMBDA_FUNCTION_NAME,
-  memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-  logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
-  logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
-};
+let fixed;
+
+// Takes over what does not change while the function's process lives.
+function initContext() {
+  const env = process.env;
+  fixed = {
+    functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
+    functionName: env.AWS_LAMBDA_FUNCTION_NAME,
+    memoryLimitInMB: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    logGroupName: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    logStreamName: env.AWS_LAMBDA_LOG_STREAM_NAME,
+  };
+}
 
 // `context` may already hold what ends an invocation (done, succeed, fail, callbackWaitsForEmptyEventLoop).
 function contextOf(headers, context = {}) {
   const deadlineMs = Number(headers['lambda-runtime-deadline-ms']);
-  return Object.assign(context, FIXED, {
+  return Object.assign(context, fixed, {
     clientContext: parse(headers['lambda-runtime-client-context'], 'ClientContext'),
     identity: parse(headers['lambda-runtime-cognito-identity'], 'CognitoIdentity'),
     invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
@@ -35,4 +39,4 @@ function parse(text, name) {
   }
 }
 
-module.exports = { contextOf };
+module.exports = { contextOf, initContext };

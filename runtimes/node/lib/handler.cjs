@@ -114,4 +114,14 @@ function isModulePackage(folder) {
   return false;
 }
 
-module.exports = { loadHandler, streamingOf };
+// Loads modules of both kinds, as `load` does, and forgets them.
+async function rehearseLoad(folder, name) {
+  await load(folder, '', name, false);
+  await load(folder, '', name, true);
+  await import('./rehearsal-module.mjs');
+  const { filename } = module.children[module.children.length - 1];
+  delete require.cache[filename];
+  module.children.pop();
+}
+
+module.exports = { loadHandler, rehearseLoad, streamingOf };

@@ -16,8 +16,7 @@ const MAGIC = 0xa55a0002;
 const TEXT = 1;
 const STDOUT = 1;
 
-const json = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
-const lowest = Math.max(0, LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()));
+let json = false;
 let telemetryFd = null;
 // The classes of the runtime's own errors got a new ending with Node.js 24.
 let kindSuffix = '';
@@ -26,6 +25,8 @@ let tenantId;
 
 // What stands for the request id when there is none yet differs between AWS's runtimes: "undefined", or a dash.
 function patchConsole(promisesOnly) {
+  json = (process.env.AWS_LAMBDA_LOG_FORMAT || '').toUpperCase() === 'JSON';
+  const lowest = Math.max(0, LEVELS.indexOf((process.env.AWS_LAMBDA_LOG_LEVEL || '').toUpperCase()));
   const fd = process.env._LAMBDA_TELEMETRY_LOG_FD;
   delete process.env._LAMBDA_TELEMETRY_LOG_FD;
   if (fd) telemetryFd = Number(fd);
@@ -53,21 +54,33 @@ function logError(title, error) {
 
 function log(level, given) {
   const now = new Date();
-  const line = json
-    ? jsonLine(now, level, given)
-    : `${now.toISOString()}\t${requestId}\t${LEVELS[level]}\t${format(...given)}`;
+  const line = json ? jsonLine(now, level, given) : textLine(now, level, given);
   if (telemetryFd === null) {
     writeAll(STDOUT, Buffer.from(line.replace(/\n/g, '\r') + '\n'));
     return;
   }
-  const text = json ? line : line + '\n';
+  writeAll(telemetryFd, frameOf(now, level, json ? line : line + '\n'));
+}
+
+function textLine(now, level, given) {
+  return `${now.toISOString()}\t${requestId}\t${LEVELS[level]}\t${format(...given)}`;
+}
+
+function frameOf(now, level, text) {
   const length = Buffer.byteLength(text);
   const frame = Buffer.allocUnsafe(16 + length);
   frame.writeUInt32BE((MAGIC | (json ? 0 : TEXT) | ((level + 1) << 2)) >>> 0, 0);
   frame.writeUInt32BE(length, 4);
   frame.writeBigInt64BE(BigInt(now.getTime()) * 1000n, 8);
   frame.write(text, 16);
-  writeAll(telemetryFd, frame);
+  return frame;
+}
+
+// All but the writing.
+function rehearse(value) {
+  const now = new Date();
+  const level = LEVELS.indexOf('INFO');
+  return [frameOf(now, level, textLine(now, level, ['rehearsal', value])), jsonLine(now, level, [value])];
 }
 
 function jsonLine(now, level, given) {
@@ -114,4 +127,4 @@ function writeAll(fd, data) {
   }
 }
 
-module.exports = { logError, patchConsole, setRequest };
+module.exports = { logError, patchConsole, rehearse, setRequest };

@@ -71,6 +71,19 @@ module LamplighterRuntime
       receive
     end
 
+    def connect
+      @socket = Socket.tcp(@host, @port)
+      @socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
+      @socket
+    end
+
+    # Ends the connection.
+    def close
+      @socket.close
+      @socket = nil
+      @pending = String.new(encoding: Encoding::BINARY)
+    end
+
     private
 
     def error_of(request_id, report)
@@ -111,17 +124,8 @@ module LamplighterRuntime
     end
 
     def transmit(request)
-      unless @socket
-        @socket = Socket.tcp(@host, @port)
-        @socket.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)
-      end
+      connect unless @socket
       @socket.write(request)
-    end
-
-    def close
-      @socket.close
-      @socket = nil
-      @pending = String.new(encoding: Encoding::BINARY)
     end
 
     def more

@@ -10,17 +10,23 @@
 
 module LamplighterRuntime
   module Logs
-    JSON_FORMAT = ENV.fetch('AWS_LAMBDA_LOG_FORMAT', '').casecmp?('JSON')
     # Of AWS's names: Ruby has no TRACE.
-    LEVEL = { 'TRACE' => 0, 'DEBUG' => 0, 'INFO' => 1, 'WARN' => 2, 'ERROR' => 3, 'FATAL' => 4 }[
-      ENV.fetch('AWS_LAMBDA_LOG_LEVEL', '').upcase
-    ]
+    LEVELS = { 'TRACE' => 0, 'DEBUG' => 0, 'INFO' => 1, 'WARN' => 2, 'ERROR' => 3, 'FATAL' => 4 }.freeze
     MAGIC = 0xa55a0002
     TEXT = 1
 
     class << self
+      # The lowest level that is wanted; nil: each logger's own.
+      attr_reader :level
+
+      def json?
+        @json
+      end
+
       # `fd`: where framed events go, as text; nil if they go to stdout without frames.
       def install(descriptor)
+        @json = ENV.fetch('AWS_LAMBDA_LOG_FORMAT', '').casecmp?('JSON')
+        @level = LEVELS[ENV.fetch('AWS_LAMBDA_LOG_LEVEL', '').upcase]
         @out = IO.for_fd(descriptor.to_i, 'wb', autoclose: false) if descriptor
         @out&.sync = true
         Logger.prepend(LoggerPatch)
@@ -40,7 +46,7 @@ module LamplighterRuntime
 
       # An error that the runtime reports to the platform.
       def error(title, report)
-        if JSON_FORMAT
+        if json?
           line = { timestamp: timestamp(Time.now), level: 'ERROR', message: title,
                    requestId: $_global_aws_request_id, **report.to_h }
           write("#{JSON.generate(line.compact)}\n", 0)
@@ -71,7 +77,7 @@ module LamplighterRuntime
     # What a logger on stdout or stderr writes to.
     class Device
       def write(text)
-        Logs.write(text, JSON_FORMAT ? 0 : TEXT)
+        Logs.write(text, Logs.json? ? 0 : TEXT)
       end
 
       def close; end
@@ -86,9 +92,9 @@ module LamplighterRuntime
       def initialize(logdev = nil, *rest, **options)
         return super unless logdev.nil? || logdev.equal?($stdout) || logdev.equal?($stderr)
 
-        options[:level] ||= LEVEL if LEVEL
+        options[:level] ||= Logs.level if Logs.level
         super(Device.new, *rest, **options)
-        @default_formatter = JSON_FORMAT ? JsonFormatter.new : TextFormatter.new
+        @default_formatter = Logs.json? ? JsonFormatter.new : TextFormatter.new
         @default_formatter.datetime_format = options[:datetime_format] if options[:datetime_format]
       end
     end
