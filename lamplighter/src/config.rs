@@ -52,6 +52,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "LAMPLIGHTER_ACCOUNT_CONCURRENCY", value_name = "N")]
     account_concurrency: Option<u32>,
 
+    /// Whether functions start from images of processes where they can, instead of booting an interpreter [default: off]
+    #[arg(long, env = "LAMPLIGHTER_IMAGES", value_enum)]
+    images: Option<Switch>,
+
     /// What is logged on standard error, such as `info` or `lamplighter=debug,warn` [default: warn]
     #[arg(long, env = "LAMPLIGHTER_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -72,6 +76,16 @@ pub(crate) enum Auth {
     Audit,
     /// As audit, and required beyond loopback (IAM policies are stored, not evaluated yet)
     Enforce,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Switch {
+    /// On
+    On,
+    /// Off
+    Off,
 }
 
 /// The embedded engines.
@@ -95,6 +109,7 @@ pub(crate) struct Settings {
     pub(crate) access_points: AccessPoints,
     pub(crate) region: Region,
     pub(crate) account_concurrency: u32,
+    pub(crate) images: Switch,
     pub(crate) log: String,
 }
 
@@ -122,6 +137,7 @@ impl ServerArgs {
             access_points: parse_access_points(&access_points)?,
             region: region.parse().map_err(|error| ConfigError(format!("--region: {error}")))?,
             account_concurrency: self.account_concurrency.or(file.account_concurrency).unwrap_or(1000),
+            images: self.images.or(file.images).unwrap_or(Switch::Off),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
         };
         if !settings.listen.ip().is_loopback() && settings.auth != Auth::Enforce {

@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::config::{Auth, Settings, StoreEngine};
+use crate::config::{Auth, Settings, StoreEngine, Switch};
 
 /// The kind of download that a function's package is.
 const PACKAGES: &str = "package";
@@ -201,6 +201,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         logs: LogSink::new(handle.clone(), clock.clone()),
         runtime_map: settings.runtime_map.clone(),
         runtimes_dir: settings.data.join("runtimes"),
+        images_dir: (settings.images == Switch::On).then(|| settings.data.join("images")),
         gateway: boxes.clone(),
         gateway_port: address.port(),
         account_concurrency: settings.account_concurrency,
@@ -290,6 +291,7 @@ pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
             access_points: service_lambda::AccessPoints::default(),
             region: base::Region::default(),
             account_concurrency: 1000,
+            images: Switch::Off,
             log: "off".to_owned(),
         },
         address: SocketAddr::from(([127, 0, 0, 1], 0)),

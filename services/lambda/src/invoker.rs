@@ -28,6 +28,11 @@ pub trait Invoker: Send + Sync {
     /// Lets go of every environment of the version with this key ([`FunctionConfig::key`]) that is older than `before_generation`. Returns at once.
     fn retire(&self, key: &str, before_generation: u64);
 
+    /// The function is new, or has changed, and will be invoked: what its starts need may be made ready. Returns at once.
+    fn foresee(&self, function: Arc<FunctionConfig>) {
+        let _ = function;
+    }
+
     /// Sets apart concurrency for a function, instead of what was before. Returns at once.
     fn set_capacity(&self, capacity: Capacity) {
         let _ = capacity;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use runtimes::{Interpreter, Language, RuntimeMap};
@@ -11,9 +12,12 @@ use sandbox::{BoxSpec, ReadOnlyMount, SandboxError, SharedFolder};
 
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
+use super::generic::Generic;
+use super::images::ImageFile;
 use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
 use crate::function::{FunctionConfig, HostFolder};
 use crate::invoke::InvokeError;
+use crate::runtime_api::Departure;
 use crate::runtime_api::extensions::Fault;
 
 /// The kernel's number for a file that is no program.
@@ -31,7 +35,7 @@ const INIT_CPU_MILLIS: u32 = 2000;
 const MIN_CPU_MILLIS: u32 = 70;
 
 /// Names a script that starts the runtime.
-const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
+pub(super) const WRAPPER_VARIABLE: &str = "AWS_LAMBDA_EXEC_WRAPPER";
 
 /// Options of the virtual machine, which it reads itself.
 const JAVA_OPTIONS_VARIABLE: &str = "JAVA_TOOL_OPTIONS";
@@ -42,6 +46,8 @@ pub(crate) struct Workshop {
     /// Runtime clients are unpacked below it, one directory a language.
     pub(crate) runtimes_dir: PathBuf,
     pub(crate) gateway_port: u16,
+    /// Images of interpreters. `None`: every start is plain.
+    generic: Option<Arc<Generic>>,
     installing: Mutex<()>,
 }
 
@@ -63,8 +69,13 @@ impl From<InvokeError> for NoBox {
 }
 
 impl Workshop {
-    pub(crate) fn new(runtime_map: RuntimeMap, runtimes_dir: PathBuf, gateway_port: u16) -> Self {
-        Workshop { runtime_map, runtimes_dir, gateway_port, installing: Mutex::default() }
+    pub(crate) fn new(
+        runtime_map: RuntimeMap,
+        runtimes_dir: PathBuf,
+        gateway_port: u16,
+        generic: Option<Arc<Generic>>,
+    ) -> Self {
+        Workshop { runtime_map, runtimes_dir, gateway_port, generic, installing: Mutex::default() }
     }
 
     /// Finds the interpreter and makes its runtime client ready, once per server start and interpreter.
@@ -88,13 +99,48 @@ impl Workshop {
                 .chain(function.opt_dir.iter().map(|layers| (layers, "/opt")));
             let bootstrap = find_bootstrap(places).map_err(NoBox::Entrypoint)?;
             let interpreter = Interpreter { command: vec![bootstrap], ..interpreter };
-            return Ok(Prepared { interpreter, client_dir: None, extensions });
+            return Ok(Prepared {
+                interpreter,
+                client_dir: None,
+                extensions,
+                image: None,
+                boots: AtomicBool::new(false),
+            });
         }
         // One at a time: two first functions shall not compile the same client twice.
         let _one = self.installing.lock().unwrap_or_else(PoisonError::into_inner);
         let client_dir = runtimes::install(&interpreter, &self.runtimes_dir)
             .map_err(|error| NoBox::Invoke(InvokeError::Internal(error.to_string())))?;
-        Ok(Prepared { interpreter, client_dir, extensions })
+        let image = client_dir.as_deref().and_then(|dir| self.image(function, &interpreter, dir));
+        Ok(Prepared { interpreter, client_dir, extensions, image, boots: AtomicBool::new(false) })
+    }
+
+    /// What the function starts from, if there is something and it may.
+    fn image(
+        &self,
+        function: &FunctionConfig,
+        interpreter: &Interpreter,
+        client_dir: &Path,
+    ) -> Option<Arc<ImageFile>> {
+        if interpreter.language != Language::Python {
+            return None;
+        }
+        match self.generic.as_ref()?.choose(function, interpreter, client_dir) {
+            Ok(image) => Some(image),
+            Err(why) => {
+                tracing::debug!(function = function.arn, why, "plain start");
+                None
+            }
+        }
+    }
+
+    /// A process has ended before its first event. Whether it was started from an image, and that may be the reason: then
+    /// the next start with `prepared` is plain.
+    pub(crate) fn blame(&self, prepared: &Prepared, function: &FunctionConfig, end: &Departure) -> bool {
+        let (Some(generic), Some(image)) = (&self.generic, prepared.image()) else { return false };
+        let is_to_blame = generic.blame(image, prepared.runtime_mounts(), function, end);
+        prepared.boots.store(is_to_blame, Ordering::Relaxed);
+        is_to_blame
     }
 }
 
@@ -103,9 +149,18 @@ pub(crate) struct Prepared {
     interpreter: Interpreter,
     client_dir: Option<PathBuf>,
     extensions: Vec<Arc<str>>,
+    /// What the process starts from, instead of booting.
+    image: Option<Arc<ImageFile>>,
+    /// Its image has failed: it boots.
+    boots: AtomicBool,
 }
 
 impl Prepared {
+    /// What it starts from, unless it boots.
+    fn image(&self) -> Option<&Arc<ImageFile>> {
+        self.image.as_ref().filter(|_| !self.boots.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn language(&self) -> Language {
         self.interpreter.language
     }
@@ -144,9 +199,13 @@ impl Prepared {
         };
         let mut mounts = vec![mount(&function.code.unpacked_dir, "/var/task")];
         mounts.extend(self.layer_mounts(function));
-        mounts.extend(self.client_dir.iter().map(|dir| mount(dir, "/var/runtime")));
-        let own = self.interpreter.mounts.iter();
-        mounts.extend(own.map(|(host, inside)| ReadOnlyMount { host: host.clone(), inside: inside.clone() }));
+        mounts.extend(self.runtime_mounts());
+        let mut command = self.command(function);
+        if let Some(image) = self.image() {
+            let (shown, restore) = image.shown();
+            mounts.extend(shown);
+            command = restore;
+        }
         let listen = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         BoxSpec {
             id,
@@ -157,7 +216,7 @@ impl Prepared {
             max_files: MAX_FILES,
             mounts,
             folders: function.file_systems.iter().map(shared).collect(),
-            command: self.command(function),
+            command,
             env,
             cwd: PathBuf::from("/var/task"),
             listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
@@ -172,6 +231,13 @@ fn shared(folder: &HostFolder) -> SharedFolder {
 }
 
 impl Prepared {
+    /// What every box of this interpreter sees.
+    fn runtime_mounts(&self) -> Vec<ReadOnlyMount> {
+        let client = self.client_dir.iter().map(|dir| (dir.clone(), PathBuf::from("/var/runtime")));
+        let all = client.chain(self.interpreter.mounts.iter().cloned());
+        all.map(|(host, inside)| ReadOnlyMount { host, inside }).collect()
+    }
+
     /// The layers as `/opt`; beside an interpreter that itself lies below `/opt`, entry by entry.
     fn layer_mounts(&self, function: &FunctionConfig) -> Vec<ReadOnlyMount> {
         let Some(dir) = &function.opt_dir else { return Vec::new() };

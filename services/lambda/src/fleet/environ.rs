@@ -8,9 +8,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use runtimes::Language;
+use runtimes::{Interpreter, Language};
 
 use super::credentials::RoleCredentials;
+use super::generic::PURPOSE_VARIABLE;
 use crate::function::{FunctionConfig, LogFormat};
 
 /// What the variables depend on besides the function.
@@ -27,27 +28,46 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn variables(function: &FunctionConfig, around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let mut all = defaults(function, around);
     all.extend(function.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+    // Ours, for starts that serve no function.
+    all.remove(PURPOSE_VARIABLE);
     all.extend(reserved(function, around).into_iter().map(|(name, value)| (name.to_owned(), value)));
     all
+}
+
+/// The defaults that depend on the language alone, whatever the function.
+fn of_language(language: Language) -> Vec<(&'static str, &'static str)> {
+    let mut all = vec![
+        ("LANG", locale()),
+        ("TZ", ":UTC"),
+        ("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin:/bin:/opt/bin"),
+        (
+            "LD_LIBRARY_PATH",
+            "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+        ),
+    ];
+    if language == Language::Python {
+        all.push(("PYTHONPATH", "/var/runtime"));
+    }
+    all
+}
+
+/// The variables of an interpreter that is started for no function.
+pub(crate) fn generic(interpreter: &Interpreter) -> Vec<(String, String)> {
+    let usual = of_language(interpreter.language).into_iter();
+    let usual = usual.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    usual.chain(interpreter.env.iter().cloned()).collect()
 }
 
 fn defaults(function: &FunctionConfig, around: &Surroundings<'_>) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut set = |name: &str, value: &str| all.insert(name.to_owned(), value.to_owned());
-    set("LANG", locale());
-    set("TZ", ":UTC");
-    set("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin:/bin:/opt/bin");
-    set(
-        "LD_LIBRARY_PATH",
-        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-    );
+    for (name, value) in of_language(around.language) {
+        set(name, value);
+    }
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     set("AWS_ENDPOINT_URL", &format!("http://localhost:{}", around.gateway_port));
     let runtime = function.runtime.as_deref().unwrap_or_default();
     match around.language {
-        Language::Python => {
-            set("PYTHONPATH", "/var/runtime");
-        }
         Language::Node => {
             let version = runtime.trim_start_matches("nodejs").trim_end_matches(".x");
             set(

@@ -460,6 +460,7 @@ impl World {
             logs: sink.clone(),
             runtime_map: runtimes::RuntimeMap::default(),
             runtimes_dir: package.path().join("runtimes"),
+            images_dir: None,
             gateway: Arc::new(NoGateway),
             gateway_port: 4566,
             account_concurrency: options.account_concurrency,

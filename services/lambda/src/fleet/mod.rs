@@ -24,6 +24,8 @@ mod ending;
 mod env_log;
 mod environ;
 mod environment;
+mod generic;
+mod images;
 mod keeper;
 mod log_lines;
 mod log_sink;
@@ -56,6 +58,8 @@ use self::boxes::Launcher;
 use self::credentials::CredentialCache;
 use self::ending::Endings;
 use self::environment::{Change, Parts, Starting};
+use self::generic::Generic;
+use self::images::Images;
 use self::keeper::Keeper;
 use self::pool::{Pool, PoolLimits};
 use crate::capacity::{Capacity, ProvisionedState};
@@ -65,6 +69,7 @@ use crate::invoke::trace::{Sampler, Trace};
 use crate::invoke::{self, Invocation, InvokeError, Opened, Outcome, Sink, Streaming};
 use crate::invoker::{Invoker, Invoking, Opening};
 use crate::metering::Meter;
+use crate::runtime_api::Departure;
 
 /// Serves the platform's API into a box, on a listener that is bound inside it.
 pub trait BoxGateway: Send + Sync {
@@ -87,6 +92,8 @@ pub struct FleetDeps {
     pub runtime_map: RuntimeMap,
     /// A directory of the fleet's own: the runtime clients are unpacked into it.
     pub runtimes_dir: PathBuf,
+    /// A directory of the fleet's own for process images, from which environments start. `None`: every start is plain.
+    pub images_dir: Option<PathBuf>,
     /// Serves the platform's API into boxes.
     pub gateway: Arc<dyn BoxGateway>,
     /// The port of the platform's API, the same inside a box as outside.
@@ -208,12 +215,20 @@ impl Fleet {
             max_environments: deps.limits.max_environments,
             idle_memory_bytes: deps.limits.idle_memory_bytes,
         });
+        let images = deps.images_dir.map(|dir| Arc::new(Images::new(dir)));
+        let generic = match (&images, &launcher) {
+            (Some(images), Some(launcher)) => {
+                Some(Arc::new(Generic::new(Arc::clone(images), Arc::clone(launcher))))
+            }
+            _ => None,
+        };
+        let workshop = Workshop::new(deps.runtime_map, deps.runtimes_dir, deps.gateway_port, generic);
         let inner = Arc::new(Inner {
             launcher,
             credentials: CredentialCache::new(deps.front_door, deps.clock.clone()),
             clock: deps.clock,
             logs: deps.logs,
-            workshop: Arc::new(Workshop::new(deps.runtime_map, deps.runtimes_dir, deps.gateway_port)),
+            workshop: Arc::new(workshop),
             gateway: deps.gateway,
             limits: deps.limits,
             pool: Mutex::new(pool),
@@ -311,6 +326,12 @@ impl Invoker for Fleet {
         Fleet::retire(self, key, before_generation);
     }
 
+    fn foresee(&self, function: Arc<FunctionConfig>) {
+        let inner = Arc::clone(&self.inner);
+        // Why it cannot be prepared, whoever invokes it will hear.
+        tokio::spawn(async move { inner.prepare(&function).await.map(drop) });
+    }
+
     fn set_capacity(&self, capacity: Capacity) {
         self.inner.set_capacity(&capacity);
     }
@@ -373,6 +394,12 @@ impl Inner {
 
     pub(crate) async fn prepare(&self, function: &Arc<FunctionConfig>) -> Result<Prepared, NoBox> {
         self.workshop.prepare(function).await
+    }
+
+    /// A process started as `prepared` says has ended before its first event: whether the function shall be started
+    /// again, plainly, because it may be the fault of an image.
+    pub(crate) fn blame(&self, prepared: &Prepared, function: &FunctionConfig, end: &Departure) -> bool {
+        self.workshop.blame(prepared, function, end)
     }
 
     /// Starts an environment. Its initialisation goes on when this returns.

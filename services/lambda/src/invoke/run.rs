@@ -480,8 +480,14 @@ pub(crate) async fn start_ahead(
 
 /// Starts an environment and waits for the end of its initialisation, of which a failed one is logged.
 async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
+    start_since(order, Instant::now()).await
+}
+
+async fn start_since(
+    order: &Order<'_>,
+    began: Instant,
+) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
     let Order { fleet, function, phase, limit, .. } = *order;
-    let began = Instant::now();
     let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose, phase).await?;
     environment.log.begin_tail(order.want_tail);
     let result = phases::initialise(&environment, init, phase, limit.saturating_sub(began.elapsed())).await;
@@ -500,6 +506,12 @@ async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration),
     };
     environment.end(Reason::Failure);
     environment.log.drain(true);
+    if let WhyInit::Gone(end) = &why
+        && fleet.blame(order.prepared, function, end)
+    {
+        // Most likely not the function's fault: it has not failed yet.
+        return Box::pin(start_since(order, began)).await;
+    }
     let status = match (&why, why.failure(limit)) {
         (_, Some(failure)) => status_of(&failure),
         (WhyInit::Reported { error_type: Some(error_type), .. }, None) => {
