@@ -52,7 +52,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "LAMPLIGHTER_ACCOUNT_CONCURRENCY", value_name = "N")]
     account_concurrency: Option<u32>,
 
-    /// Whether functions start from images of processes where they can, instead of booting an interpreter [default: off]
+    /// Whether functions start from images of processes where they can, instead of booting an interpreter [default: on]
     #[arg(long, env = "LAMPLIGHTER_IMAGES", value_enum)]
     images: Option<Switch>,
 
@@ -137,7 +137,7 @@ impl ServerArgs {
             access_points: parse_access_points(&access_points)?,
             region: region.parse().map_err(|error| ConfigError(format!("--region: {error}")))?,
             account_concurrency: self.account_concurrency.or(file.account_concurrency).unwrap_or(1000),
-            images: self.images.or(file.images).unwrap_or(Switch::Off),
+            images: self.images.or(file.images).unwrap_or(Switch::On),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
         };
         if !settings.listen.ip().is_loopback() && settings.auth != Auth::Enforce {

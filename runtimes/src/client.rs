@@ -23,6 +23,8 @@ static PYTHON: &[File] = &[
     ("lamplighter_runtime/context.py", include_bytes!("../python/lamplighter_runtime/context.py")),
     ("lamplighter_runtime/errors.py", include_bytes!("../python/lamplighter_runtime/errors.py")),
     ("lamplighter_runtime/logs.py", include_bytes!("../python/lamplighter_runtime/logs.py")),
+    ("lamplighter_runtime/image.py", include_bytes!("../python/lamplighter_runtime/image.py")),
+    ("lamplighter_runtime/rehearsal.py", include_bytes!("../python/lamplighter_runtime/rehearsal.py")),
 ];
 
 static NODE: &[File] = &[

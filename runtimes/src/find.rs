@@ -27,7 +27,7 @@ pub struct Interpreter {
     /// inside.
     pub executable: PathBuf,
     /// What must be mounted read-only besides the host's `/usr`, `/lib`, `/lib64`, `/bin`: (host path, path
-    /// inside). Both are the same today. A path may be a single file.
+    /// inside). A path may be a single file.
     pub mounts: Vec<(PathBuf, PathBuf)>,
     /// The command as seen inside. Expects the runtime client at `/var/runtime`.
     pub command: Vec<String>,
@@ -57,6 +57,30 @@ impl Interpreter {
         let mut command = self.command.clone();
         command.splice(1..1, flags);
         command
+    }
+}
+
+impl Interpreter {
+    /// Where the AWS SDK is that a Python function finds when it brings none along: a directory of the host. `None` if
+    /// there is none, or for another language.
+    #[must_use]
+    pub fn python_sdk(&self) -> Option<PathBuf> {
+        if self.language != Language::Python {
+            return None;
+        }
+        let version = self.version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+        let mounted = self.mounts.iter().filter(|(_, inside)| inside.starts_with("/var/lang"));
+        let mounted = mounted.map(|(host, _)| host.clone());
+        let prefix = self.executable.parent().and_then(Path::parent);
+        let own = prefix.map(|prefix| prefix.join(format!("lib/python{version}/site-packages")));
+        // Debian's, of packages and of pip.
+        let system = [
+            "/usr/lib/python3/dist-packages".to_owned(),
+            format!("/usr/local/lib/python{version}/dist-packages"),
+        ];
+        let system =
+            system.map(PathBuf::from).into_iter().filter(|_| self.executable.starts_with("/usr/bin"));
+        { own.into_iter().chain(system).chain(mounted) }.find(|dir| dir.join("boto3").is_dir())
     }
 }
 
@@ -162,6 +186,12 @@ fn interpreter(host: &Host, runtime: &str, served_by: &KnownRuntime, probe: Prob
     let mut mounts = Vec::new();
     for path in probe.needs(host.home.as_deref()) {
         add_mount(&mut mounts, &path);
+    }
+    if served_by.language == Language::Python {
+        let version = served_by.interpreter_version();
+        if let Some(dir) = host.python_packages(version, &probe.executable) {
+            mounts.push((dir, PathBuf::from(format!("/var/lang/lib/python{version}/site-packages"))));
+        }
     }
     Interpreter {
         runtime: runtime.to_owned(),

@@ -129,6 +129,17 @@ impl Host {
         found
     }
 
+    /// Packages for the functions of a Python version, beside what its interpreter has: the AWS SDK, most likely. Of the
+    /// directories in `LAMPLIGHTER_RUNTIMES` the first that holds `python3.12/site-packages`, or a virtual environment's
+    /// `lib/python3.12/site-packages`. `executable`: the interpreter's, whose own packages need no help.
+    pub(crate) fn python_packages(&self, version: &str, executable: &Path) -> Option<PathBuf> {
+        let places = [format!("python{version}/site-packages"), format!("lib/python{version}/site-packages")];
+        let prefix = executable.parent().and_then(Path::parent);
+        let own = |dir: &PathBuf| prefix.is_some_and(|prefix| dir.starts_with(prefix));
+        let all = self.explicit_dirs.iter().flat_map(|dir| places.iter().map(move |place| dir.join(place)));
+        { all }.filter_map(|dir| dir.canonicalize().ok()).find(|dir| dir.is_dir() && !own(dir))
+    }
+
     /// Where an interpreter of `language` is looked for, for messages.
     pub(crate) fn places(&self, language: Language) -> String {
         let mut places = Vec::new();

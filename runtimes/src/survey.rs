@@ -79,6 +79,11 @@ impl std::fmt::Display for Survey {
                     if interpreter.served_by != *id {
                         write!(out, " (mapped to {})", interpreter.served_by)?;
                     }
+                    match interpreter.python_sdk() {
+                        Some(dir) => write!(out, ", boto3 in {}", dir.display())?,
+                        None if interpreter.language == Language::Python => write!(out, ", no boto3")?,
+                        None => {}
+                    }
                     writeln!(out)?;
                 }
                 Err(missing) => writeln!(out, "{id:<16} missing  {missing}")?,

@@ -13,12 +13,14 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 import os
 import sys
 
-from . import codec
+from . import codec, context
 from .context import LambdaContext
 from .http import RuntimeApi
 
 # The part of sys.path that comes with the runtime: frames of files in it are ours, not the user's.
 RUNTIME_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Where the host's AWS SDK is, if the platform was given one for this interpreter; searched last.
+SDK_DIR = "/var/lang/lib/python%d.%d/site-packages" % sys.version_info[:2]
 
 
 class Fault(Exception):
@@ -40,7 +42,17 @@ class Current:
 def main():
     """Runs until the box is killed. Exits with 1 after an error in initialisation."""
     environ = os.environ
+    purpose = environ.get("LAMPLIGHTER_IMAGE")
+    if purpose is not None and purpose.startswith("generic"):
+        from . import image
+
+        # It returns in a restored process only, which goes on as one that has just booted.
+        image.make(purpose)
     set_search_path(environ)
+    codec.settle(environ)
+    context.settle(environ)
+    if "lamplighter_runtime.logs" in sys.modules:
+        sys.modules["lamplighter_runtime.logs"].settle(environ)
     telemetry_fd = environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
     Current.telemetry_fd = int(telemetry_fd) if telemetry_fd else None
     configure_logging_when_imported()
@@ -71,6 +83,8 @@ def set_search_path(environ):
     after = len(user_path.split(":")) if user_path else 0
     sys.path[after:after] = layers + [own]
     sys.path.insert(0, environ.get("LAMBDA_TASK_ROOT", "/var/task"))
+    if os.path.isdir(SDK_DIR):
+        sys.path.append(SDK_DIR)
 
 
 def configure_logging_when_imported():
@@ -169,6 +183,6 @@ def serve(api, handler):
 
 def invoke(handler, headers, body):
     """One event: (payload, content type). A function of its own, so that nothing of it outlives it."""
-    context = LambdaContext(Current.request_id, headers, Current.tenant_id)
+    about = LambdaContext(Current.request_id, headers, Current.tenant_id)
     event = codec.decode_event(body, headers.get(b"content-type"))
-    return codec.encode_result(handler(event, context))
+    return codec.encode_result(handler(event, about))

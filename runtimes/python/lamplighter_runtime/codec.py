@@ -15,11 +15,20 @@ except ImportError:  # An interpreter built without the accelerator: slower, not
     make_scanner = make_encoder = None
 
 _OLD_RUNTIMES = ("AWS_Lambda_python3.10", "AWS_Lambda_python3.11")
-_ASCII = os.environ.get("AWS_EXECUTION_ENV", "AWS_Lambda_python%d.%d" % sys.version_info[:2]) in _OLD_RUNTIMES
+_THIS_RUNTIME = "AWS_Lambda_python%d.%d" % sys.version_info[:2]
 _JSON = b"application/json"
 _BINARY = b"application/unknown"
-# Marks the digits of a Decimal on their way through the encoder. Random: no text of a function can hold it.
-_DIGITS = os.urandom(12).hex() + ":"
+
+
+def settle(environ):
+    """Takes what depends on the function. Called before the first event."""
+    global _ASCII, _DIGITS
+    _ASCII = environ.get("AWS_EXECUTION_ENV", _THIS_RUNTIME) in _OLD_RUNTIMES
+    # Marks the digits of a Decimal on their way through the encoder. Random: no text of a function can hold it.
+    _DIGITS = os.urandom(12).hex() + ":"
+
+
+settle({})
 
 
 class _ScannerSettings:

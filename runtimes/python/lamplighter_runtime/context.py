@@ -3,17 +3,23 @@
 Defined by: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
 """
 
-import os
 import time
 
-_environ = os.environ.get
-# They do not change while a box lives.
-_FUNCTION_NAME = _environ("AWS_LAMBDA_FUNCTION_NAME")
-_FUNCTION_VERSION = _environ("AWS_LAMBDA_FUNCTION_VERSION")
-_MEMORY = _environ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
-_LOG_GROUP = _environ("AWS_LAMBDA_LOG_GROUP_NAME")
-_LOG_STREAM = _environ("AWS_LAMBDA_LOG_STREAM_NAME")
 _W3C_FIELDS = ("traceparent", "tracestate", "baggage")
+
+
+def settle(environ):
+    """Takes what does not change while a box lives. Called before the first event."""
+    global _FUNCTION_NAME, _FUNCTION_VERSION, _MEMORY, _LOG_GROUP, _LOG_STREAM
+    value = environ.get
+    _FUNCTION_NAME = value("AWS_LAMBDA_FUNCTION_NAME")
+    _FUNCTION_VERSION = value("AWS_LAMBDA_FUNCTION_VERSION")
+    _MEMORY = value("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    _LOG_GROUP = value("AWS_LAMBDA_LOG_GROUP_NAME")
+    _LOG_STREAM = value("AWS_LAMBDA_LOG_STREAM_NAME")
+
+
+settle({})
 
 
 def _show(instance, names):

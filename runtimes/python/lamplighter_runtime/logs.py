@@ -15,9 +15,7 @@ import time
 
 from . import Current
 
-JSON_FORMAT = os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
 DATE_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-_LEVEL = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper().replace("TRACE", "DEBUG")
 _MAGIC = 0xA55A0002
 _TEXT = 1
 _ERROR = 40
@@ -27,6 +25,16 @@ _OWN_MEMBERS = frozenset(
     "name msg args levelname levelno pathname filename module exc_info exc_text stack_info lineno funcName created"
     " msecs relativeCreated thread threadName processName process taskName aws_request_id tenant_id".split()
 )
+
+
+def settle(environ):
+    """Takes what the user wishes. Called before the function is loaded, or when this is loaded later."""
+    global JSON_FORMAT, _LEVEL
+    JSON_FORMAT = environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
+    _LEVEL = environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper().replace("TRACE", "DEBUG")
+
+
+settle(os.environ)
 
 
 def _frame_type(level, text):
