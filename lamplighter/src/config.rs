@@ -5,12 +5,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base::Region;
 use clap::{Args, ValueEnum};
 use runtimes::RuntimeMap;
 use serde::Deserialize;
 use service_lambda::AccessPoints;
+use service_lambda::fleet::FleetLimits;
+
+/// AWS's smallest function.
+const LEAST_MEMORY_MIB: u64 = 128;
 
 /// The settings of `start` and `run`, as given.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -51,6 +56,20 @@ pub(crate) struct ServerArgs {
     /// Concurrent executions of an account in a region [default: 1000]
     #[arg(long, env = "LAMPLIGHTER_ACCOUNT_CONCURRENCY", value_name = "N")]
     account_concurrency: Option<u32>,
+
+    /// The memory that all execution environments together may use, in MiB [default: what the host, or the control group
+    /// of the server, can spare]
+    #[arg(long, env = "LAMPLIGHTER_MEMORY_BUDGET_MIB", value_name = "MIB")]
+    memory_budget_mib: Option<u64>,
+
+    /// The most execution environments at a time, idle ones included [default: 1000]
+    #[arg(long, env = "LAMPLIGHTER_MAX_ENVIRONMENTS", value_name = "N")]
+    max_environments: Option<usize>,
+
+    /// How long a request waits when the host is full before it is throttled, in milliseconds, but never longer than its
+    /// function's timeout; 0: it does not wait [default: 10000]
+    #[arg(long, env = "LAMPLIGHTER_WAIT_LIMIT_MS", value_name = "MS")]
+    wait_limit_ms: Option<u64>,
 
     /// Whether functions start from images of processes where they can, instead of booting an interpreter [default: on]
     #[arg(long, env = "LAMPLIGHTER_IMAGES", value_enum)]
@@ -109,6 +128,7 @@ pub(crate) struct Settings {
     pub(crate) access_points: AccessPoints,
     pub(crate) region: Region,
     pub(crate) account_concurrency: u32,
+    pub(crate) fleet: FleetLimits,
     pub(crate) images: Switch,
     pub(crate) log: String,
 }
@@ -137,6 +157,11 @@ impl ServerArgs {
             access_points: parse_access_points(&access_points)?,
             region: region.parse().map_err(|error| ConfigError(format!("--region: {error}")))?,
             account_concurrency: self.account_concurrency.or(file.account_concurrency).unwrap_or(1000),
+            fleet: fleet_limits(
+                self.memory_budget_mib.or(file.memory_budget_mib),
+                self.max_environments.or(file.max_environments),
+                self.wait_limit_ms.or(file.wait_limit_ms),
+            )?,
             images: self.images.or(file.images).unwrap_or(Switch::On),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
         };
@@ -159,6 +184,31 @@ impl ServerArgs {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
         toml::from_str(&text).map_err(|error| wrong(&error))
     }
+}
+
+/// The host's limits, where they are not the usual ones.
+fn fleet_limits(
+    memory_budget_mib: Option<u64>,
+    max_environments: Option<usize>,
+    wait_limit_ms: Option<u64>,
+) -> Result<FleetLimits, ConfigError> {
+    let usual = FleetLimits::default();
+    if memory_budget_mib.is_some_and(|mib| mib < LEAST_MEMORY_MIB) {
+        return Err(ConfigError(format!(
+            "--memory-budget-mib: {LEAST_MEMORY_MIB} is the least; it is what one environment of a small function may use"
+        )));
+    }
+    if max_environments == Some(0) {
+        return Err(ConfigError("--max-environments: 1 is the least".to_owned()));
+    }
+    let wait_limit = wait_limit_ms.map_or(usual.wait_limit, Duration::from_millis);
+    Ok(FleetLimits {
+        memory_budget_bytes: memory_budget_mib.map(|mib| mib.saturating_mul(1024 * 1024)),
+        max_environments: max_environments.unwrap_or(usual.max_environments),
+        max_waiting: if wait_limit.is_zero() { 0 } else { usual.max_waiting },
+        wait_limit,
+        ..usual
+    })
 }
 
 /// `127.0.0.1:4566`, `[::1]:4566` or `localhost:4566`. Other names are not looked up: they may mean several addresses.
@@ -225,6 +275,17 @@ mod tests {
         let settings = args.resolve().unwrap();
         assert_eq!(settings.region.as_str(), "eu-north-1");
         assert_eq!(settings.account_concurrency, 7);
+    }
+
+    #[test]
+    fn the_limits_of_the_host_have_bounds_of_their_own() {
+        let limits = fleet_limits(Some(128), Some(1), Some(0)).unwrap();
+        assert_eq!((limits.memory_budget_bytes, limits.max_environments), (Some(128 << 20), 1));
+        assert_eq!((limits.wait_limit, limits.max_waiting), (Duration::ZERO, 0));
+        let usual = fleet_limits(None, None, None).unwrap();
+        assert_eq!((usual.memory_budget_bytes, usual.wait_limit), (None, Duration::from_secs(10)));
+        assert!(fleet_limits(Some(127), None, None).unwrap_err().to_string().contains("--memory-budget-mib"));
+        assert!(fleet_limits(None, Some(0), None).unwrap_err().to_string().contains("--max-environments"));
     }
 
     #[test]

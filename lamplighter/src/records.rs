@@ -1,4 +1,5 @@
-//! `GET /_lamplighter/invocations`: the records of the last invocations, for the command line and for tests.
+//! `GET /_lamplighter/invocations`: the records of the last invocations, for the command line and for tests; and
+//! `GET /_lamplighter/fleet`: how many environments there are, who waits, and how much memory they have.
 //!
 //! `since=N` leaves out those up to sequence N; `limit=N` gives at most so many, 1000 without it. The oldest come
 //! first, and `last` is what to ask for as `since` the next time.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use gateway::{AdminAnswer, AdminRequest, Gateway};
 use http::{Method, StatusCode};
 use serde::Serialize;
+use service_lambda::fleet::Fleet;
 use service_lambda::metering::{InvocationRecord, Meter};
 
 /// The most records in one answer.
@@ -19,11 +21,19 @@ struct Answer {
     invocations: Vec<Arc<InvocationRecord>>,
 }
 
-/// Offers the records of `meter`.
-pub(crate) fn offer(gateway: &Gateway, meter: &Arc<Meter>) {
-    let meter = Arc::clone(meter);
+/// Offers the fleet's records and its state.
+pub(crate) fn offer(gateway: &Gateway, fleet: &Fleet) {
+    let meter = Arc::clone(fleet.meter());
     gateway.admin_route("invocations", move |request| {
         let answer = answer(&meter, &request);
+        async move { answer }
+    });
+    let fleet = fleet.clone();
+    gateway.admin_route("fleet", move |request| {
+        let answer = match request.method {
+            Method::GET => AdminAnswer::ok(&fleet.status()),
+            _ => AdminAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "GET reads the state of the fleet"),
+        };
         async move { answer }
     });
 }

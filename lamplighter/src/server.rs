@@ -13,6 +13,7 @@ use frontdoor::{FrontDoor, FrontDoorHandle};
 use gateway::{AuthMode, Downloads, Gateway, GatewayConfig, SourceKind};
 use sandbox::{Sandbox, SandboxConfig, SandboxError};
 use service_delivery::Delivery;
+use service_lambda::fleet::host_memory::HostMemory;
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
 use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
@@ -205,7 +206,8 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         gateway: boxes.clone(),
         gateway_port: address.port(),
         account_concurrency: settings.account_concurrency,
-        limits: FleetLimits::default(),
+        limits: settings.fleet,
+        memory: Arc::new(HostMemory::new()),
     });
     let lambda = Lambda::new(LambdaDeps {
         store,
@@ -247,7 +249,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());
-    crate::records::offer(&gateway, fleet.meter());
+    crate::records::offer(&gateway, &fleet);
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     Ok(Assembled { front_door, gateway, fleet, lambda, logs })
@@ -291,6 +293,7 @@ pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
             access_points: service_lambda::AccessPoints::default(),
             region: base::Region::default(),
             account_concurrency: 1000,
+            fleet: FleetLimits::default(),
             images: Switch::Off,
             log: "off".to_owned(),
         },

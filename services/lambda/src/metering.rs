@@ -64,6 +64,8 @@ pub struct Ended {
     pub error: Option<ErrorKind>,
     /// Which limit it was beyond, if nothing was run for that.
     pub throttle: Option<Throttle>,
+    /// How long it waited for room on the host, in milliseconds.
+    pub waited_ms: u64,
 }
 
 impl Ended {
@@ -71,7 +73,7 @@ impl Ended {
     pub(crate) fn refused(error: &InvokeError) -> Self {
         let throttle = match error {
             InvokeError::Throttled(throttle) => Some(*throttle),
-            InvokeError::HostFull => Some(Throttle::ConcurrentInvocationLimitExceeded),
+            InvokeError::HostFull(_) => Some(Throttle::ConcurrentInvocationLimitExceeded),
             _ => return Ended::not_run(),
         };
         Ended { throttle, ..Ended::default() }

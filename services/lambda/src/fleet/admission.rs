@@ -158,6 +158,15 @@ impl Admission {
         Ok(())
     }
 
+    /// Counts an invoke in again that was counted out too early.
+    pub(crate) fn enter_again(&mut self, owner: Owner<'_>) {
+        let (account, function) = self.both(owner);
+        function.running += 1;
+        if function.reserved.is_none() {
+            account.running += 1;
+        }
+    }
+
     /// Counts an invoke out.
     pub(crate) fn leave(&mut self, owner: Owner<'_>) {
         let (account, function) = self.both(owner);

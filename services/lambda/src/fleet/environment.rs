@@ -3,7 +3,6 @@
 //! It runs one request at a time; who may use it is the pool's business. It is frozen when it has nothing to do.
 //! Dropping it kills the box and ends the tasks.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +13,7 @@ use tokio::task::JoinHandle;
 use super::boxes::EnvBox;
 use super::ending::{Endings, Held, Reason};
 use super::env_log::{EnvLog, Pipes};
+use super::ledger::Share;
 use super::log_sink::LogStream;
 use super::pool::{Pooled, Wish};
 use super::telemetry::{Subscriptions, Telemetry};
@@ -38,7 +38,7 @@ pub(crate) struct Environment {
     gate: Mutex<Gate>,
     /// Tells the freezer that the environment has become idle.
     idle: Arc<Notify>,
-    memory_bytes: AtomicU64,
+    share: Arc<Share>,
     peak: Mutex<Peak>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     clock: Clock,
@@ -94,6 +94,8 @@ pub(crate) struct Parts {
     pub(crate) extensions: Vec<Arc<str>>,
     pub(crate) endings: Endings,
     pub(crate) phase: InitPhase,
+    /// Its part of the host's memory.
+    pub(crate) share: Arc<Share>,
 }
 
 /// What an idle environment tells the fleet.
@@ -125,6 +127,7 @@ impl Environment {
             extensions,
             endings,
             phase,
+            share,
         } = parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
         let ends = inner_box.take_parts();
@@ -168,11 +171,17 @@ impl Environment {
             fresh_until,
             gate,
             idle: Arc::new(Notify::new()),
-            memory_bytes: AtomicU64::new(0),
+            share: Arc::clone(&share),
             peak: Mutex::default(),
             tasks: Mutex::default(),
             clock,
             endings,
+        });
+        // Its memory is free when its last process is gone, however long that takes after everybody let go of it.
+        let gone = environment.inner_box.gone();
+        tokio::spawn(async move {
+            gone.await;
+            drop(share);
         });
         let weak = Arc::downgrade(&environment);
         if !extensions.is_empty() {
@@ -240,11 +249,27 @@ impl Environment {
     /// Measures its memory and gives the peak in bytes. The peak is kept when the box can no longer be asked.
     fn measure(&self) -> u64 {
         let now = self.inner_box.memory();
-        self.memory_bytes.store(now.current_bytes, Ordering::Relaxed);
+        self.share.measured(now.current_bytes);
         let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
         peak.bytes = peak.bytes.max(now.peak_bytes);
         peak.measured = Some(Instant::now());
         peak.bytes
+    }
+
+    /// What it uses, and its peak, as they were measured last, in bytes.
+    pub(crate) fn memory_bytes(&self) -> (u64, u64) {
+        (self.share.used_bytes(), self.peak.lock().unwrap_or_else(PoisonError::into_inner).bytes)
+    }
+
+    /// Measures one that is busy for a longer time and may have grown.
+    pub(crate) fn measure_if_busy(&self) {
+        let (is_busy, lasted) = {
+            let gate = self.gate();
+            (gate.in_use && !gate.closed, gate.since.elapsed())
+        };
+        if is_busy && lasted > LONG_USE {
+            self.measure();
+        }
     }
 
     /// When `left` is over, in milliseconds since the epoch on the host's real clock: what processes inside compare
@@ -376,8 +401,8 @@ impl Pooled for Environment {
         self.fresh_until
     }
 
-    fn memory_bytes(&self) -> u64 {
-        self.memory_bytes.load(Ordering::Relaxed)
+    fn share(&self) -> &Share {
+        &self.share
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::boxes::{BoxParts, EnvBox, Later, Launcher};
+use super::host_memory::{MemoryReading, MemorySource};
 use super::log_sink::{LogEvent, LogSink, StreamName};
 use super::log_store::LogStore;
 use super::{BoxGateway, Fleet, FleetDeps, FleetLimits};
@@ -430,11 +431,27 @@ pub(crate) struct Options {
     pub(crate) account_concurrency: u32,
     pub(crate) limits: FleetLimits,
     pub(crate) gather: Option<usize>,
+    pub(crate) memory: Arc<FakeMemory>,
+}
+
+/// Says what it was told to say.
+#[derive(Default)]
+pub(crate) struct FakeMemory(pub(crate) Mutex<Option<MemoryReading>>);
+
+impl MemorySource for FakeMemory {
+    fn read(&self) -> Option<MemoryReading> {
+        *self.0.lock().unwrap()
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { account_concurrency: 1000, limits: FleetLimits::default(), gather: None }
+        Options {
+            account_concurrency: 1000,
+            limits: FleetLimits::default(),
+            gather: None,
+            memory: Arc::default(),
+        }
     }
 }
 
@@ -465,6 +482,7 @@ impl World {
             gateway_port: 4566,
             account_concurrency: options.account_concurrency,
             limits: options.limits,
+            memory: Arc::clone(&options.memory) as Arc<dyn MemorySource>,
         };
         let gather = options.gather.map(|count| Arc::new(tokio::sync::Barrier::new(count)));
         let launcher = FakeLauncher { script, record: record.clone(), gather };

@@ -13,6 +13,8 @@ use std::time::Duration;
 use base::{Clock, Timestamp};
 use tokio::sync::{Notify, Semaphore};
 
+use super::ledger::Share;
+use super::pool::NoRoom;
 use super::ticket::wish_of;
 use super::{Inner, kill_all};
 use crate::capacity::{Capacity, ProvisionedState, ProvisionedStatus};
@@ -126,28 +128,34 @@ impl Inner {
             let there = pool.provisioned(key, now.after(REPLACE_AHEAD));
             target.was_ready |= there.ready >= target.wanted;
             let good = there.ready.saturating_sub(there.stale) + there.starting;
-            let mut evicted = Vec::new();
             for _ in good..target.wanted {
-                match pool.provision(&wish_of(&target.function)) {
-                    Ok(gone) => evicted.extend(gone),
-                    Err(_) => {
-                        let why = "Every environment that this host may run is in use.".to_owned();
+                let share = match pool.provision(&wish_of(&target.function)) {
+                    Ok(share) => share,
+                    Err(NoRoom::Soon(_)) => {
+                        pool.want_room();
+                        break;
+                    }
+                    Err(NoRoom::Busy(shortage) | NoRoom::Never(shortage)) => {
+                        let why = shortage.to_string();
                         target.failure = Some(Failure { why, retry_at: now.after(RETRY_AFTER) });
                         break;
                     }
-                }
-                tokio::spawn(Arc::clone(self).start_ahead(Arc::clone(&target.function)));
+                    // A pace for invokes; it is not asked for here.
+                    Err(NoRoom::Throttled(_)) => break,
+                };
+                tokio::spawn(Arc::clone(self).start_ahead(Arc::clone(&target.function), share));
             }
+            let evicted = pool.take_evicted();
             drop(pool);
             kill_all(&evicted);
         }
     }
 
     /// Starts one environment, for which the pool has made room.
-    async fn start_ahead(self: Arc<Self>, function: Arc<FunctionConfig>) {
+    async fn start_ahead(self: Arc<Self>, function: Arc<FunctionConfig>, share: Arc<Share>) {
         // The semaphore is never closed; if it were, a start more would do no harm.
         let _permit = self.keeper().starts.acquire().await.ok();
-        match invoke::start_ahead(&self, &function).await {
+        match invoke::start_ahead(&self, &function, share).await {
             Ok(environment) => {
                 // Before the pool has it: from then on an invoke may be waking it.
                 environment.rest();

@@ -5,7 +5,8 @@
 //! lock is held across one. `pool` decides who may run where, `environment` is one box with its runtime, `blueprint`
 //! says what a box is made from, `log_sink` carries what functions write. The life of one request is `invoke::run`.
 //!
-//! How many may run at a time is `admission`'s, and `keeper` starts the provisioned ones ahead.
+//! How many may run at a time is `admission`'s, and `keeper` starts the provisioned ones ahead. How much memory they may
+//! have is `ledger`'s, from what `host_memory` reads; `overseer` looks at it, and lets those in who wait for room.
 //!
 //! An environment with extensions ends in the background: `ending`.
 //!
@@ -25,12 +26,15 @@ mod env_log;
 mod environ;
 mod environment;
 mod generic;
+pub mod host_memory;
 mod images;
 mod keeper;
+mod ledger;
 mod log_lines;
 mod log_sink;
 mod log_store;
 mod opt_extensions;
+mod overseer;
 mod pool;
 mod telemetry;
 mod ticket;
@@ -49,9 +53,11 @@ use tokio::sync::oneshot;
 pub(crate) use blueprint::{NoBox, Prepared};
 pub(crate) use ending::Reason;
 pub(crate) use environment::{Environment, mebibytes};
+pub(crate) use ledger::Share;
 pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
-pub(crate) use ticket::{Ticket, Turn};
+pub use overseer::FleetStatus;
+pub(crate) use ticket::{Orphan, Ticket, Turn};
 
 use self::blueprint::Workshop;
 use self::boxes::Launcher;
@@ -59,8 +65,11 @@ use self::credentials::CredentialCache;
 use self::ending::Endings;
 use self::environment::{Change, Parts, Starting};
 use self::generic::Generic;
+use self::host_memory::MemorySource;
 use self::images::Images;
 use self::keeper::Keeper;
+use self::ledger::Ledger;
+use self::overseer::Overseer;
 use self::pool::{Pool, PoolLimits};
 use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
@@ -102,15 +111,24 @@ pub struct FleetDeps {
     pub account_concurrency: u32,
     /// The host's own limits.
     pub limits: FleetLimits,
+    /// How much memory the host has.
+    pub memory: Arc<dyn MemorySource>,
 }
 
 /// Limits that are not AWS's but the host's.
 #[derive(Clone, Copy, Debug)]
 pub struct FleetLimits {
     /// The most environments at a time, idle ones included. Beyond, the longest idle one goes; when all are busy an
-    /// invoke is throttled.
+    /// invoke waits.
     pub max_environments: usize,
-    /// An environment idle for longer goes. By the platform's clock.
+    /// How much memory all environments together may use, in bytes, if that is less than the host has.
+    pub memory_budget_bytes: Option<u64>,
+    /// How long an invoke waits for room before it is throttled, unless its function's own limit is shorter. By real
+    /// time.
+    pub wait_limit: Duration,
+    /// The most invokes that wait. 0: none does.
+    pub max_waiting: usize,
+    /// An environment idle for longer goes; earlier when memory is short. By the platform's clock.
     pub idle_timeout: Duration,
     /// When the idle environments together use more memory, the longest idle ones go. In bytes.
     pub idle_memory_bytes: u64,
@@ -125,21 +143,14 @@ impl Default for FleetLimits {
         FleetLimits {
             max_environments: 1000,
             idle_timeout: Duration::from_secs(600),
-            idle_memory_bytes: host_memory_bytes() / 2,
+            memory_budget_bytes: None,
+            wait_limit: Duration::from_secs(10),
+            max_waiting: 1000,
+            idle_memory_bytes: host_memory::HostMemory::total_bytes() / 2,
             freeze_after: Duration::from_millis(10),
             init_timeout: Duration::from_secs(10),
         }
     }
-}
-
-/// The host's memory, from `/proc/meminfo`; 4 GiB if that cannot be read.
-fn host_memory_bytes() -> u64 {
-    let total = || {
-        let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-        let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok()
-    };
-    total().map_or(4 << 30, |kibibytes| kibibytes * 1024)
 }
 
 /// For whom an environment is started.
@@ -193,6 +204,8 @@ pub(crate) struct Inner {
     gateway: Arc<dyn BoxGateway>,
     limits: FleetLimits,
     pool: Mutex<Pool<Environment>>,
+    ledger: Arc<Ledger>,
+    overseer: Overseer,
     keeper: Arc<Keeper>,
     meter: Arc<Meter>,
     next_box: AtomicU64,
@@ -210,11 +223,14 @@ impl Fleet {
     }
 
     pub(crate) fn with_launcher(deps: FleetDeps, launcher: Option<Arc<dyn Launcher>>) -> Self {
-        let pool = Pool::new(PoolLimits {
+        let limits = PoolLimits {
             account_concurrency: deps.account_concurrency,
             max_environments: deps.limits.max_environments,
             idle_memory_bytes: deps.limits.idle_memory_bytes,
-        });
+            max_waiting: deps.limits.max_waiting,
+        };
+        let ledger = Ledger::new(deps.limits.memory_budget_bytes);
+        let pool = Pool::new(limits, Arc::clone(&ledger));
         let images = deps.images_dir.map(|dir| Arc::new(Images::new(dir)));
         let generic = match (&images, &launcher) {
             (Some(images), Some(launcher)) => {
@@ -232,6 +248,8 @@ impl Fleet {
             gateway: deps.gateway,
             limits: deps.limits,
             pool: Mutex::new(pool),
+            overseer: Overseer::new(deps.memory),
+            ledger,
             keeper: Arc::new(Keeper::new()),
             meter: Arc::default(),
             next_box: AtomicU64::new(1),
@@ -241,6 +259,9 @@ impl Fleet {
         });
         tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
         tokio::spawn(keeper::keep(Arc::downgrade(&inner), inner.clock.clone()));
+        inner.look_at_memory();
+        tokio::spawn(overseer::watch_memory(Arc::downgrade(&inner)));
+        tokio::spawn(overseer::let_in(Arc::downgrade(&inner), Arc::clone(&inner.ledger)));
         Fleet { inner }
     }
 
@@ -410,6 +431,7 @@ impl Inner {
         log: &(String, LogStream),
         whose: Whose<'_>,
         phase: InitPhase,
+        share: Arc<Share>,
     ) -> Result<Starting, NoBox> {
         if self.closing.load(Ordering::Acquire) {
             return Err(InvokeError::ShuttingDown.into());
@@ -425,7 +447,7 @@ impl Inner {
         let inner_box =
             launcher.launch(spec).await.map_err(|error| blueprint::launch_failed(function, &error))?;
         let fleet = Arc::downgrade(self);
-        Environment::start(Parts {
+        let starting = Environment::start(Parts {
             function: Arc::clone(function),
             tenant: whose.tenant().cloned(),
             inner_box,
@@ -438,13 +460,16 @@ impl Inner {
             extensions: prepared.extensions().to_vec(),
             endings: self.endings.clone(),
             phase,
+            share,
             on_change: Arc::new(move |environment, change| {
                 if let Some(fleet) = fleet.upgrade() {
                     fleet.on_change(environment, change);
                 }
             }),
         })
-        .map_err(|error| InvokeError::LaunchFailed(error.to_string()).into())
+        .map_err(|error| InvokeError::LaunchFailed(error.to_string()))?;
+        self.overseer.has_come(&starting.0);
+        Ok(starting)
     }
 
     fn on_change(&self, environment: &Arc<Environment>, change: Change) {
@@ -456,7 +481,12 @@ impl Inner {
                 self.keeper.look();
                 gone.into_iter().collect()
             }
-            Change::Measured => self.pool().shrink_to_budget(),
+            Change::Measured => {
+                let (used_bytes, peak_bytes) = environment.memory_bytes();
+                let mut pool = self.pool();
+                pool.measured(environment, used_bytes, peak_bytes);
+                pool.shrink_to_budget()
+            }
         };
         kill_all(&gone);
     }
@@ -486,3 +516,5 @@ pub(crate) mod fake;
 mod streaming_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiting_tests;

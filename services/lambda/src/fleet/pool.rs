@@ -1,10 +1,14 @@
-//! Where an invoke may run: the environments of each version, idle ones by tenant, provisioned ones apart, and the
-//! limits of the host. Pure bookkeeping under one short lock: it starts nothing, stops nothing and waits for nothing.
-//! How many may run is [`Admission`]'s, which is under the same lock.
+//! Where an invoke may run: the environments of each version, idle ones by tenant, provisioned ones apart. Pure
+//! bookkeeping under one short lock: it starts nothing, stops nothing and waits for nothing. How many may run is
+//! [`Admission`]'s, which is under the same lock; `room` knows the limits of the host, and who waits for what.
+//!
+//! An invoke that finds nothing idle gets room for a new environment, and a [`Seat`]: if another environment of its kind
+//! becomes idle before the new one is ready, it gets that.
 //!
 //! What must die is handed back to the caller, who drops it after the lock.
 //!
-//! **Invariant:** an environment is in at most one place: idle in here, or in the hands of one invoke.
+//! **Invariant:** an environment is in at most one place: idle in here, in the hands of one invoke, or on its way to one
+//! that has a seat.
 //! **Invariant:** who takes gets an environment of exactly the version, generation and tenant asked for.
 //! **Invariant:** a provisioned environment is never evicted, whatever the host is short of.
 
@@ -13,15 +17,18 @@ use std::sync::Arc;
 
 use base::Timestamp;
 
+use self::room::Queue;
+use self::room::Seeker;
+pub(crate) use self::room::{Full, NoRoom, Seat};
 use super::admission::{Admission, Owner};
-use crate::invoke::Throttle;
+use super::ledger::{Learned, Ledger, Share};
 
 /// What the pool keeps: an environment, or a number in tests.
 pub(crate) trait Pooled {
     /// What it runs, and for whom.
     fn wanted_by(&self) -> Wish<'_>;
-    /// Memory in use when it was last measured, in bytes.
-    fn memory_bytes(&self) -> u64;
+    /// Its part of the host's memory.
+    fn share(&self) -> &Share;
     /// Until when it may get new requests.
     fn fresh_until(&self) -> Timestamp;
 }
@@ -36,6 +43,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) generation: u64,
     /// Only with tenant isolation.
     pub(crate) tenant: Option<&'a Arc<str>>,
+    /// Its limit: the most that an environment can use.
+    pub(crate) memory_mib: u32,
 }
 
 /// The limits that the pool enforces.
@@ -44,6 +53,8 @@ pub(crate) struct PoolLimits {
     pub(crate) account_concurrency: u32,
     pub(crate) max_environments: usize,
     pub(crate) idle_memory_bytes: u64,
+    /// The most invokes that wait for the host.
+    pub(crate) max_waiting: usize,
 }
 
 /// Of which kind an environment is.
@@ -59,35 +70,32 @@ pub(crate) enum Lane {
 pub(crate) enum Place<E> {
     /// In this environment, which is warm.
     Warm { environment: Arc<E>, lane: Lane },
-    /// In a new one, on demand, after this idle one (of another function, or an older one) has gone to make room.
-    New { evicted: Option<Arc<E>> },
-}
-
-/// Why an invoke may not run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Full {
-    /// One of AWS's limits.
-    Throttled(Throttle),
-    /// The host has as many environments as it may, and all are busy or provisioned.
-    Host,
-}
-
-impl From<Throttle> for Full {
-    fn from(throttle: Throttle) -> Self {
-        Full::Throttled(throttle)
-    }
+    /// In a new one, on demand; or in the one that its seat brings, if that comes first.
+    New { share: Arc<Share>, seat: Seat<E> },
+    /// Nowhere yet: the host is full. It counts, and its seat will bring it a place.
+    Later { seat: Seat<E> },
 }
 
 /// All functions' environments.
 pub(crate) struct Pool<E> {
     limits: PoolLimits,
     admission: Admission,
+    ledger: Arc<Ledger>,
+    learned: Learned,
     versions: HashMap<Arc<str>, Version<E>>,
     /// Environments that exist or are being started.
     environments: usize,
     /// Idle environments on demand by the order in which they became idle: to their version and tenant.
     by_age: BTreeMap<u64, (Arc<str>, Option<Arc<str>>)>,
     next_age: u64,
+    /// What those use.
+    idle_bytes: u64,
+    next_seat: u64,
+    queue: Queue,
+    /// Something that is started ahead waits for room.
+    wants_room: bool,
+    /// Taken out to make room; see [`Pool::take_evicted`].
+    evicted: Vec<Arc<E>>,
 }
 
 struct Version<E> {
@@ -97,6 +105,8 @@ struct Version<E> {
     idle: HashMap<Option<Arc<str>>, Vec<Idle<E>>>,
     /// In the hands of invokes, of either kind.
     busy: usize,
+    /// Invokes that would take an environment that becomes idle, the longest waiting first.
+    seekers: BTreeMap<u64, Seeker<E>>,
     provisioned: Provisioned<E>,
 }
 
@@ -133,13 +143,14 @@ pub(crate) struct ProvisionedCount {
 impl<E> Version<E> {
     fn new(oldest_wanted: u64) -> Self {
         let provisioned = Provisioned { wanted: 0, starting: 0, ready: 0, idle: Vec::new() };
-        Version { oldest_wanted, idle: HashMap::new(), busy: 0, provisioned }
+        Version { oldest_wanted, idle: HashMap::new(), busy: 0, seekers: BTreeMap::new(), provisioned }
     }
 
     fn is_unused(&self) -> bool {
         let provisioned = &self.provisioned;
         self.busy == 0
             && self.idle.is_empty()
+            && self.seekers.is_empty()
             && provisioned.wanted == 0
             && provisioned.starting == 0
             && provisioned.ready == 0
@@ -147,14 +158,21 @@ impl<E> Version<E> {
 }
 
 impl<E: Pooled> Pool<E> {
-    pub(crate) fn new(limits: PoolLimits) -> Self {
+    pub(crate) fn new(limits: PoolLimits, ledger: Arc<Ledger>) -> Self {
         Pool {
             limits,
             admission: Admission::new(limits.account_concurrency),
+            ledger,
+            learned: Learned::default(),
             versions: HashMap::new(),
             environments: 0,
             by_age: BTreeMap::new(),
             next_age: 0,
+            idle_bytes: 0,
+            next_seat: 0,
+            queue: Queue::default(),
+            wants_room: false,
+            evicted: Vec::new(),
         }
     }
 
@@ -162,8 +180,9 @@ impl<E: Pooled> Pool<E> {
         &mut self.admission
     }
 
-    /// Counts an invoke in and finds its place: a provisioned environment, the most recently used idle one, or room for
-    /// a new one. Until [`Pool::put_back`] or [`Pool::lost`] the place is taken, until [`Pool::leave`] the invoke counts.
+    /// Counts an invoke in and finds its place: a provisioned environment, the most recently used idle one, room for a
+    /// new one, or else a seat among those who wait for the host. Until [`Pool::put_back`] or [`Pool::lost`] the place is
+    /// taken, until [`Pool::leave`] the invoke counts.
     pub(crate) fn enter(
         &mut self,
         wish: &Wish<'_>,
@@ -219,23 +238,9 @@ impl<E: Pooled> Pool<E> {
         let at = idle.iter().rposition(|idle| idle.wanted_by().generation == wish.generation)?;
         let environment = idle.remove(at);
         version.busy += 1;
+        environment.share().count_provisioned_idle(false);
+        environment.share().grow();
         Some(Place::Warm { environment, lane: Lane::Provisioned })
-    }
-
-    fn take(&mut self, wish: &Wish<'_>, now: Timestamp) -> Result<Place<E>, Full> {
-        if let Some(environment) = self.take_idle(wish) {
-            return Ok(Place::Warm { environment, lane: Lane::OnDemand });
-        }
-        // The host's room first: it costs nothing if the pace then says no.
-        let must_evict = self.environments >= self.limits.max_environments;
-        if must_evict && self.by_age.is_empty() {
-            return Err(Full::Host);
-        }
-        self.admission.launch(wish.owner, wish.tenant.is_some(), now)?;
-        let evicted = if must_evict { self.evict_oldest() } else { None };
-        self.environments += 1;
-        self.version(wish).busy += 1;
-        Ok(Place::New { evicted })
     }
 
     fn take_idle(&mut self, wish: &Wish<'_>) -> Option<Arc<E>> {
@@ -249,26 +254,46 @@ impl<E: Pooled> Pool<E> {
         }
         version.busy += 1;
         self.by_age.remove(&idle.age);
+        idle.environment.share().count_idle(&mut self.idle_bytes, false);
+        idle.environment.share().grow();
         Some(idle.environment)
     }
 
-    /// An environment is idle again. What is given back must go: it, when it is not wanted any more.
+    /// An environment is idle again, or goes on to an invoke that has a seat. What is given back must go: it, when it is
+    /// not wanted any more.
     pub(crate) fn put_back(&mut self, environment: Arc<E>, lane: Lane, now: Timestamp) -> Option<Arc<E>> {
         let wish = environment.wanted_by();
-        let (key, tenant, generation) = (Arc::clone(wish.key), wish.tenant.cloned(), wish.generation);
-        let version = self.versions.get_mut(&key).filter(|version| generation >= version.oldest_wanted);
+        let version = self.versions.get_mut(&**wish.key);
+        let version = version.filter(|version| wish.generation >= version.oldest_wanted);
         let Some(version) = version else {
             self.lost(&environment.wanted_by(), lane);
             return Some(environment);
         };
+        // One environment too many is not to be used again.
+        let may_go_on = lane == Lane::OnDemand || version.provisioned.surplus() == 0;
+        if may_go_on && !version.seekers.is_empty() {
+            let environment = self.hand_on(environment, lane)?;
+            return self.rest(environment, lane, now);
+        }
+        self.rest(environment, lane, now)
+    }
+
+    /// Nobody waits for it.
+    fn rest(&mut self, environment: Arc<E>, lane: Lane, now: Timestamp) -> Option<Arc<E>> {
+        let wish = environment.wanted_by();
+        let (key, tenant) = (Arc::clone(wish.key), wish.tenant.cloned());
+        let version = self.versions.get_mut(&key)?;
         version.busy = version.busy.saturating_sub(1);
         if lane == Lane::Provisioned {
+            environment.share().count_provisioned_idle(true);
             version.provisioned.idle.push(environment);
             let is_surplus = version.provisioned.surplus() > 0;
             return if is_surplus { self.drop_stalest(&key, None) } else { None };
         }
         let age = self.next_age;
         self.next_age += 1;
+        environment.share().count_idle(&mut self.idle_bytes, true);
+        self.queue.tell_of_idle(&self.ledger);
         version.idle.entry(tenant.clone()).or_default().push(Idle { environment, since: now, age });
         self.by_age.insert(age, (key, tenant));
         None
@@ -294,19 +319,6 @@ impl<E: Pooled> Pool<E> {
         gone
     }
 
-    /// Makes room for an environment that is to be provisioned; [`Pool::provisioned_ready`] or
-    /// [`Pool::provisioned_failed`] says what became of it.
-    pub(crate) fn provision(&mut self, wish: &Wish<'_>) -> Result<Option<Arc<E>>, Full> {
-        let evicted = if self.environments >= self.limits.max_environments {
-            Some(self.evict_oldest().ok_or(Full::Host)?)
-        } else {
-            None
-        };
-        self.environments += 1;
-        self.version(wish).provisioned.starting += 1;
-        Ok(evicted)
-    }
-
     /// A provisioned environment waits for its first event. Gives what must go: one that it replaces, or itself.
     pub(crate) fn provisioned_ready(&mut self, environment: Arc<E>) -> Vec<Arc<E>> {
         let wish = environment.wanted_by();
@@ -316,6 +328,8 @@ impl<E: Pooled> Pool<E> {
         version.provisioned.starting = version.provisioned.starting.saturating_sub(1);
         version.provisioned.ready += 1;
         version.provisioned.idle.push(Arc::clone(&environment));
+        environment.share().count_provisioned_idle(true);
+        self.ledger.tell();
         let mut gone = self.drop_old(&key);
         // Those that it replaces may be busy: they go when they are given back. It goes itself if none is wanted.
         let spared = self.versions.get(&key).filter(|version| version.provisioned.wanted > 0);
@@ -332,6 +346,7 @@ impl<E: Pooled> Pool<E> {
     /// A provisioned environment did not start.
     pub(crate) fn provisioned_failed(&mut self, wish: &Wish<'_>) {
         self.environments = self.environments.saturating_sub(1);
+        self.ledger.tell();
         let provisioned = &mut self.version(wish).provisioned;
         provisioned.starting = provisioned.starting.saturating_sub(1);
         self.forget_if_unused(wish.key);
@@ -396,25 +411,30 @@ impl<E: Pooled> Pool<E> {
 
     /// Takes out what has been idle since `limit` or longer.
     pub(crate) fn expire(&mut self, limit: Timestamp, now: Timestamp) -> Vec<Arc<E>> {
-        let keys: Vec<Arc<str>> = self.versions.keys().cloned().collect();
         let mut gone = Vec::new();
-        for key in keys {
-            gone.extend(self.remove_idle(&key, |idle| idle.since <= limit));
-            self.forget_if_unused(&key);
+        while self.oldest_since().is_some_and(|since| since <= limit)
+            && let Some(environment) = self.evict_oldest()
+        {
+            gone.push(environment);
         }
         self.admission.tidy(now);
         gone
     }
 
+    /// Since when the longest idle one is idle.
+    fn oldest_since(&self) -> Option<Timestamp> {
+        let (age, (key, tenant)) = self.by_age.first_key_value()?;
+        let list = self.versions.get(key)?.idle.get(tenant)?;
+        let at = list.binary_search_by_key(age, |idle| idle.age).ok()?;
+        Some(list[at].since)
+    }
+
     /// Takes out the longest idle until the idle ones fit into their memory budget.
     pub(crate) fn shrink_to_budget(&mut self) -> Vec<Arc<E>> {
-        let idle = || self.versions.values().flat_map(|version| version.idle.values().flatten());
-        let mut bytes: u64 = idle().map(|idle| idle.environment.memory_bytes()).sum();
         let mut gone = Vec::new();
-        while bytes > self.limits.idle_memory_bytes
+        while self.idle_bytes > self.limits.idle_memory_bytes
             && let Some(environment) = self.evict_oldest()
         {
-            bytes = bytes.saturating_sub(environment.memory_bytes());
             gone.push(environment);
         }
         gone
@@ -438,6 +458,7 @@ impl<E: Pooled> Pool<E> {
 
     /// Takes out everything idle; nothing that is busy is wanted back.
     pub(crate) fn close(&mut self) -> Vec<Arc<E>> {
+        self.send_away_all();
         let keys: Vec<Arc<str>> = self.versions.keys().cloned().collect();
         for key in &keys {
             if let Some(version) = self.versions.get_mut(key) {
@@ -458,16 +479,22 @@ impl<E: Pooled> Pool<E> {
     }
 
     fn evict_oldest(&mut self) -> Option<Arc<E>> {
-        let (&age, (key, tenant)) = self.by_age.first_key_value()?;
-        let (key, tenant) = (Arc::clone(key), tenant.clone());
+        let (&age, _) = self.by_age.first_key_value()?;
+        self.evict(age)
+    }
+
+    /// Takes an idle one out by its age.
+    fn evict(&mut self, age: u64) -> Option<Arc<E>> {
+        let (key, tenant) = self.by_age.remove(&age)?;
         let version = self.versions.get_mut(&key)?;
         let list = version.idle.get_mut(&tenant)?;
-        let at = list.iter().position(|idle| idle.age == age)?;
+        // What became idle later has a higher age, and stands behind.
+        let at = list.binary_search_by_key(&age, |idle| idle.age).ok()?;
         let gone = list.remove(at).environment;
         if list.is_empty() {
             version.idle.remove(&tenant);
         }
-        self.by_age.remove(&age);
+        gone.share().count_idle(&mut self.idle_bytes, false);
         self.uncount(&gone.wanted_by(), Lane::OnDemand);
         self.forget_if_unused(&key);
         Some(gone)
@@ -484,6 +511,7 @@ impl<E: Pooled> Pool<E> {
         }
         for idle in &gone {
             self.by_age.remove(&idle.age);
+            idle.environment.share().count_idle(&mut self.idle_bytes, false);
         }
         let gone: Vec<Arc<E>> = gone.into_iter().map(|idle| idle.environment).collect();
         self.uncount_all(&gone, Lane::OnDemand);
@@ -499,6 +527,7 @@ impl<E: Pooled> Pool<E> {
     /// One environment less.
     fn uncount(&mut self, wish: &Wish<'_>, lane: Lane) {
         self.environments = self.environments.saturating_sub(1);
+        self.ledger.tell();
         if lane == Lane::Provisioned {
             self.admission.provision(wish.owner, -1);
         }
@@ -520,6 +549,8 @@ impl<E: Pooled> Pool<E> {
         }
     }
 }
+
+mod room;
 
 #[cfg(test)]
 #[path = "pool_tests.rs"]

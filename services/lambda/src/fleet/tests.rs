@@ -10,7 +10,7 @@ use base64::Engine as _;
 use super::FleetLimits;
 use super::fake::{Options, Script, World, echo_box, exit_code, header, invocation, script};
 use crate::function::{FunctionConfig, LogFormat};
-use crate::invoke::{InvokeError, Outcome};
+use crate::invoke::{InvokeError, Outcome, Shortage};
 use crate::runtime_api::Departure;
 
 fn body(outcome: &Outcome) -> String {
@@ -46,8 +46,21 @@ async fn a_warm_environment_is_used_again_and_frozen_in_between() {
 
 #[tokio::test]
 async fn concurrent_invokes_launch_side_by_side() {
-    // No launch ends before all twenty are under way: a queue of launches would hang here.
-    let world = World::with(echo_box(), Options { gather: Some(20), ..Options::default() });
+    // No launch ends before all twenty are under way, and no request before all have an environment: a queue of
+    // launches would hang here.
+    let gathered = Arc::new(tokio::sync::Barrier::new(20));
+    let boxes = script(move |mut peer| {
+        let gathered = Arc::clone(&gathered);
+        async move {
+            loop {
+                let event = peer.next().await;
+                gathered.wait().await;
+                let answer = format!("\"box {}\"", peer.number);
+                peer.respond(&event.id, answer.as_bytes()).await;
+            }
+        }
+    });
+    let world = World::with(boxes, Options { gather: Some(20), ..Options::default() });
     let function = Arc::new(world.function(1));
     let all: Vec<_> = (0..20)
         .map(|_| {
@@ -440,7 +453,7 @@ async fn the_environment_variables_are_aws_s() {
 #[tokio::test]
 async fn a_full_host_makes_room_or_throttles() {
     let gate = Arc::new(tokio::sync::Semaphore::new(1));
-    let limits = FleetLimits { max_environments: 1, ..FleetLimits::default() };
+    let limits = FleetLimits { max_environments: 1, max_waiting: 0, ..FleetLimits::default() };
     let world = World::with(gated(&gate), Options { limits, ..Options::default() });
     let function = Arc::new(world.function(1));
     invoke(&world, &function).await;
@@ -454,7 +467,7 @@ async fn a_full_host_makes_room_or_throttles() {
         tokio::task::yield_now().await;
     }
     let error = world.fleet.invoke(function, invocation("{}")).await.unwrap_err();
-    assert!(matches!(error, InvokeError::HostFull));
+    assert!(matches!(error, InvokeError::HostFull(Shortage::Environments)));
     gate.add_permits(1);
     running.await.unwrap().unwrap();
 }

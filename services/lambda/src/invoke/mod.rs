@@ -112,9 +112,9 @@ pub enum InvokeError {
     /// More invokes than may be: nothing was run.
     #[error("Rate Exceeded.")]
     Throttled(Throttle),
-    /// The host already runs as many environments as it may.
-    #[error("Rate Exceeded.")]
-    HostFull,
+    /// The host is full: nothing was run.
+    #[error("Rate Exceeded. {0}")]
+    HostFull(Shortage),
     /// This host cannot run boxes.
     #[error(
         "functions cannot run here: the sandbox is not available on this host (see `lamplighter doctor`)"
@@ -140,6 +140,37 @@ pub enum InvokeError {
     /// The platform failed.
     #[error("{0}")]
     Internal(String),
+}
+
+/// What the host has too little of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// It runs as many environments as it may.
+    Environments,
+    /// Memory.
+    Memory {
+        /// What one environment more of this function is expected to need.
+        needed_bytes: u64,
+        /// What there is.
+        left_bytes: u64,
+        /// What all environments together may have.
+        budget_bytes: u64,
+    },
+}
+
+impl std::fmt::Display for Shortage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Shortage::Environments => f.write_str("Every environment that this host may run is in use."),
+            Shortage::Memory { needed_bytes, left_bytes, budget_bytes } => write!(
+                f,
+                "This host's memory is in use: the function needs about {} MiB more, and {} MiB of {} MiB are left.",
+                needed_bytes.div_ceil(1 << 20),
+                left_bytes >> 20,
+                budget_bytes >> 20,
+            ),
+        }
+    }
 }
 
 /// Which limit an invoke is beyond. The names are AWS's `ThrottleReason`.
@@ -185,7 +216,7 @@ impl InvokeError {
     /// Whether nothing was run because of a limit: the same event may be tried again later.
     #[must_use]
     pub fn is_throttle(&self) -> bool {
-        matches!(self, InvokeError::Throttled(_) | InvokeError::HostFull)
+        matches!(self, InvokeError::Throttled(_) | InvokeError::HostFull(_))
     }
 }
 
@@ -203,8 +234,9 @@ impl From<InvokeError> for ApiError {
         let message = error.to_string();
         match error {
             InvokeError::Throttled(reason) => too_many(reason, message),
-            InvokeError::HostFull => too_many(Throttle::ConcurrentInvocationLimitExceeded, message)
-                .detail("every environment that this host may run is busy"),
+            InvokeError::HostFull(shortage) => {
+                too_many(Throttle::ConcurrentInvocationLimitExceeded, message).detail(shortage)
+            }
             InvokeError::RuntimeMissing(_) => ApiError::new("InvalidRuntimeException", message).status(502),
             InvokeError::RoleNotAssumed { .. } => ApiError::new("AccessDeniedException", message).status(403),
             InvokeError::SandboxUnavailable | InvokeError::LaunchFailed(_) | InvokeError::ShuttingDown => {

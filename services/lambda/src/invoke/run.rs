@@ -22,7 +22,9 @@ use super::report::{InitPhase, Numbers, Status};
 use super::streaming::follow;
 use super::trace::Segment;
 use super::{Invocation, InvokeError, Outcome, Sink};
-use crate::fleet::{Environment, Inner, LogStream, NoBox, Prepared, Reason, Ticket, Turn, Whose, mebibytes};
+use crate::fleet::{
+    Environment, Inner, LogStream, NoBox, Orphan, Prepared, Reason, Share, Ticket, Turn, Whose, mebibytes,
+};
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
 use crate::runtime_api::{self, Answer, Departure};
@@ -34,13 +36,23 @@ const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
 pub(crate) async fn run(
     mut ticket: Ticket,
     mut turn: Turn,
-    invocation: Invocation,
+    mut invocation: Invocation,
     sink: &mut Sink,
 ) -> Result<Outcome, InvokeError> {
     loop {
         let environment = match turn {
-            Turn::Cold => return Box::pin(run_cold(ticket, invocation, sink)).await,
             Turn::Warm(environment) => environment,
+            Turn::Cold(share) => match Box::pin(run_cold(ticket, share, invocation, sink)).await? {
+                Started::Done(outcome) => return Ok(outcome),
+                Started::Overtaken(overtaken) => {
+                    (ticket, turn, invocation) = *overtaken;
+                    continue;
+                }
+            },
+            Turn::Later => {
+                turn = Box::pin(ticket.wait(invocation.origin)).await?;
+                continue;
+            }
         };
         environment.wake();
         let is_fresh = environment.is_fresh(ticket.fleet().clock().now());
@@ -341,17 +353,92 @@ async fn wait_for_answer(answer: oneshot::Receiver<Answer>, limit: Duration) -> 
     }
 }
 
-/// Starts an environment and runs the request in it.
-async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Result<Outcome, InvokeError> {
+/// What became of a request for which an environment was started.
+enum Started {
+    Done(Outcome),
+    /// Another environment became idle before. It goes on there.
+    Overtaken(Box<(Ticket, Turn, Invocation)>),
+}
+
+/// Starts an environment and runs the request in it, or in another one that becomes idle before that is ready.
+async fn run_cold(
+    mut ticket: Ticket,
+    share: Arc<Share>,
+    invocation: Invocation,
+    sink: &mut Sink,
+) -> Result<Started, InvokeError> {
     let fleet = Arc::clone(ticket.fleet());
     let function = Arc::clone(ticket.function());
     let log = fleet.new_log_stream(&function);
-    let first = async {
-        let prepared = fleet.prepare(&function).await?;
-        let first = start(&Order::of(&ticket, &invocation, &prepared, &log)).await?;
-        Ok((prepared, first))
+    let mut first = Box::pin(start_first(
+        (Arc::clone(&fleet), Arc::clone(&function)),
+        ticket.tenant().cloned(),
+        invocation.want_tail,
+        log.clone(),
+        share,
+    ));
+    let first = tokio::select! {
+        biased;
+        first = &mut first => first,
+        turn = ticket.overtaken() => {
+            tokio::spawn(adopt(ticket.orphan(), first));
+            return Ok(Started::Overtaken(Box::new((ticket, turn, invocation))));
+        }
     };
-    let (prepared, first) = match first.await {
+    ticket.stop_seeking();
+    let done = run_started(ticket, first, log, invocation, sink).await?;
+    Ok(Started::Done(done))
+}
+
+type First = Result<(Prepared, Result<(Arc<Environment>, Duration), FailedInit>), NoBox>;
+
+/// Starts a request's environment. It holds nothing of the request, which may not wait for it.
+async fn start_first(
+    (fleet, function): (Arc<Inner>, Arc<FunctionConfig>),
+    tenant: Option<Arc<str>>,
+    want_tail: bool,
+    log: (String, LogStream),
+    share: Arc<Share>,
+) -> First {
+    let prepared = fleet.prepare(&function).await?;
+    let order = Order {
+        fleet: &fleet,
+        function: &function,
+        prepared: &prepared,
+        log: &log,
+        whose: Whose::Invoke { tenant: tenant.as_ref() },
+        want_tail,
+        phase: InitPhase::Init,
+        limit: fleet.limits().init_timeout,
+    };
+    let first = start(&order, share).await?;
+    Ok((prepared, first))
+}
+
+/// Looks after an environment whose request has found another one: it is for whoever comes.
+async fn adopt(orphan: Orphan, first: impl Future<Output = First>) {
+    match first.await {
+        Ok((_, Ok((environment, _)))) => {
+            let _ = environment.log.take_tail();
+            orphan.settle(environment);
+        }
+        // Its log says why. The next request that needs one tries again.
+        Ok((_, Err(_))) => {}
+        Err(why) => tracing::debug!(?why, "an environment that nobody waits for did not start"),
+    }
+}
+
+/// Goes on when the environment that was started for the request is ready, or has failed.
+async fn run_started(
+    ticket: Ticket,
+    first: First,
+    log: (String, LogStream),
+    invocation: Invocation,
+    sink: &mut Sink,
+) -> Result<Outcome, InvokeError> {
+    let fleet = Arc::clone(ticket.fleet());
+    let function = Arc::clone(ticket.function());
+    let (prepared, first) = match first {
         Ok(first) => first,
         Err(NoBox::Invoke(error)) => return Err(error),
         Err(NoBox::Entrypoint(why)) => {
@@ -368,8 +455,18 @@ async fn run_cold(ticket: Ticket, invocation: Invocation, sink: &mut Sink) -> Re
     // Once more, in the request's own time.
     let began = Instant::now();
     let limit = Duration::from_secs(u64::from(function.timeout_s));
-    let order = Order { phase: InitPhase::Invoke, limit, ..Order::of(&ticket, &invocation, &prepared, &log) };
-    let second = start(&order).await;
+    let order = Order {
+        fleet: &fleet,
+        function: &function,
+        prepared: &prepared,
+        log: &log,
+        whose: Whose::Invoke { tenant: ticket.tenant() },
+        want_tail: invocation.want_tail,
+        phase: InitPhase::Invoke,
+        limit,
+    };
+    // In the place of the first one, whose memory is free in a moment.
+    let second = start(&order, ticket.another_share()).await;
     let second = second.map_err(|error| match error {
         NoBox::Invoke(error) => error,
         NoBox::Entrypoint(why) => InvokeError::LaunchFailed(why),
@@ -428,31 +525,11 @@ struct Order<'a> {
     limit: Duration,
 }
 
-impl<'a> Order<'a> {
-    /// For a request.
-    fn of(
-        ticket: &'a Ticket,
-        invocation: &Invocation,
-        prepared: &'a Prepared,
-        log: &'a (String, LogStream),
-    ) -> Self {
-        Order {
-            fleet: ticket.fleet(),
-            function: ticket.function(),
-            prepared,
-            log,
-            whose: Whose::Invoke { tenant: ticket.tenant() },
-            want_tail: invocation.want_tail,
-            phase: InitPhase::Init,
-            limit: ticket.fleet().limits().init_timeout,
-        }
-    }
-}
-
 /// Starts a provisioned environment. The error is what `StatusReason` says.
 pub(crate) async fn start_ahead(
     fleet: &Arc<Inner>,
     function: &Arc<FunctionConfig>,
+    share: Arc<Share>,
 ) -> Result<Arc<Environment>, String> {
     let log = fleet.new_log_stream(function);
     let started = async {
@@ -467,7 +544,7 @@ pub(crate) async fn start_ahead(
             phase: InitPhase::Ahead,
             limit: INIT_AHEAD_LIMIT.max(Duration::from_secs(u64::from(function.timeout_s))),
         };
-        start(&order).await
+        start(&order, share).await
     };
     match started.await {
         Ok(Ok((environment, _))) => Ok(environment),
@@ -479,16 +556,21 @@ pub(crate) async fn start_ahead(
 }
 
 /// Starts an environment and waits for the end of its initialisation, of which a failed one is logged.
-async fn start(order: &Order<'_>) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
-    start_since(order, Instant::now()).await
+async fn start(
+    order: &Order<'_>,
+    share: Arc<Share>,
+) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
+    start_since(order, share, Instant::now()).await
 }
 
 async fn start_since(
     order: &Order<'_>,
+    share: Arc<Share>,
     began: Instant,
 ) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
     let Order { fleet, function, phase, limit, .. } = *order;
-    let (environment, init) = fleet.launch(function, order.prepared, order.log, order.whose, phase).await?;
+    let launched = fleet.launch(function, order.prepared, order.log, order.whose, phase, Arc::clone(&share));
+    let (environment, init) = launched.await?;
     environment.log.begin_tail(order.want_tail);
     let result = phases::initialise(&environment, init, phase, limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
@@ -510,7 +592,7 @@ async fn start_since(
         && fleet.blame(order.prepared, function, end)
     {
         // Most likely not the function's fault: it has not failed yet.
-        return Box::pin(start_since(order, began)).await;
+        return Box::pin(start_since(order, share, began)).await;
     }
     let status = match (&why, why.failure(limit)) {
         (_, Some(failure)) => status_of(&failure),
@@ -620,7 +702,7 @@ fn outcome(
             Status::Timeout => Some(ErrorKind::Timeout),
             Status::Error { .. } => Some(ErrorKind::Runtime),
         },
-        throttle: None,
+        ..Ended::default()
     });
     Outcome {
         payload,
