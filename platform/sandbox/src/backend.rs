@@ -65,6 +65,8 @@ pub(crate) trait BoxControl: Send + Sync {
     fn reset_peak_memory(&self) -> io::Result<()>;
     /// Changes the CPU share; 1000 is one processor.
     fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()>;
+    /// Changes the memory limit.
+    fn set_memory_bytes(&self, bytes: u64) -> io::Result<()>;
     /// Starts the command, which waited. Takes as long as an exec.
     fn start_command(&self) -> Result<(), NotStarted>;
     /// SIGTERM to the command, or SIGKILL.

@@ -26,7 +26,7 @@ pub(crate) struct Channel {
 /// Everything heard that nobody has asked for yet.
 #[derive(Default)]
 struct Heard {
-    /// `Started` or `Failed`, with its descriptors.
+    /// `Started`, `Bound` or `Failed`, with its descriptors.
     start: Option<(InitSays, Vec<OwnedFd>)>,
     words: LastWords,
     companions: Vec<(usize, ProcessEnd)>,
@@ -52,7 +52,7 @@ impl Channel {
         self.fd.as_fd()
     }
 
-    /// How the launch went, if it was said already; an error of kind `UnexpectedEof` if it never will be.
+    /// How the launch (or what came after it) went, if it was said already; an error of kind `UnexpectedEof` if it never will be.
     pub(crate) fn take_start(&self) -> io::Result<Option<(InitSays, Vec<OwnedFd>)>> {
         let mut heard = lock(&self.heard);
         heard.listen(&self.fd);
@@ -60,6 +60,11 @@ impl Channel {
             None if heard.closed => Err(io::ErrorKind::UnexpectedEof.into()),
             start => Ok(start),
         }
+    }
+
+    /// Somebody else says it for the box, whose end comes next.
+    pub(crate) fn put(&self, said: InitSays) {
+        lock(&self.heard).keep(said, Vec::new());
     }
 
     /// Asks init and waits for its answer. Other words are kept. One question at a time.
@@ -116,7 +121,9 @@ impl Heard {
         match said {
             InitSays::Exited { code, signal } => self.words.exited = Some((code, signal)),
             InitSays::OverMemory { peak_bytes } => self.words.over_memory_bytes = Some(peak_bytes),
-            InitSays::Started | InitSays::Failed { .. } => self.start = Some((said, fds)),
+            InitSays::Started { .. } | InitSays::Bound | InitSays::Failed { .. } => {
+                self.start = Some((said, fds))
+            }
             InitSays::CompanionExited { at, code, signal } => {
                 self.companions.push((at as usize, ProcessEnd { code, signal }));
             }

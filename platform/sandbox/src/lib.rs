@@ -29,6 +29,7 @@ mod sandbox;
 mod spawner;
 mod spec;
 mod sys;
+mod waiting;
 
 pub use backend::{Ended, Exit, MemoryUse, ProcessEnd};
 pub use doctor::{DoctorReport, Finding, Health};
@@ -37,3 +38,4 @@ pub use running::RunningBox;
 pub use sandbox::{ControlGroups, Sandbox, SandboxConfig};
 pub use spawner::child_entry;
 pub use spec::{BoxSpec, MAX_COMPANIONS, MAX_LISTENERS, MAX_SPEC_BYTES, ReadOnlyMount, SharedFolder};
+pub use waiting::{Binding, WaitingBox};

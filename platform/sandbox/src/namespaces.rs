@@ -81,6 +81,10 @@ impl BoxControl for NamespaceBox {
         self.cgroup.set_cpu_millis(cpu_millis)
     }
 
+    fn set_memory_bytes(&self, bytes: u64) -> io::Result<()> {
+        self.cgroup.set_memory_bytes(bytes)
+    }
+
     fn start_command(&self) -> Result<(), NotStarted> {
         let failed = |source| NotStarted { step: "start the command".to_owned(), source };
         match self.channel.ask(&ServerAsks::StartCommand).map_err(failed)?.0 {

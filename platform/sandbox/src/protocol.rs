@@ -1,8 +1,8 @@
 //! The words between server, spawner and box: small records over seqpacket sockets, with file descriptors beside.
 //!
-//! Three conversations. Server -> spawner: [`Request`]. Spawner -> server: [`Event`]. Box init <-> server, over
-//! the launch channel, one pair per box: [`InitSays`] and [`ServerAsks`]. All ends are the same binary, so there
-//! is no version.
+//! Four conversations. Server -> spawner: [`Request`]. Spawner -> server: [`Event`]. Spawner <-> a box's init, over its
+//! line: [`Delivery`] and [`Receipt`]. Box init <-> server, over the launch channel, one pair per box: [`InitSays`] and
+//! [`ServerAsks`]. All ends are the same binary, so there is no version.
 
 use std::io;
 
@@ -26,27 +26,60 @@ pub(crate) struct Hello {
     pub(crate) control_groups: crate::ControlGroups,
     /// Whether to try for disks.
     pub(crate) disks: bool,
+    /// Whether to keep half-built boxes.
+    pub(crate) stock: bool,
 }
 
-/// Server to spawner.
+/// Server to spawner. Behind a request stand the bytes of a [`LaunchRequest`] or a [`Bind`], which the spawner does not
+/// look into: they may hold credentials.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe; with companions also theirs.
-    Launch(LaunchRequest),
+    /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe; with companions also theirs, or
+    /// for a worker the pipe it waits on.
+    Launch { serial: u64, tmp_mib: u32, sources: Sources },
+    /// Bring a box that waits what it is for.
+    Bind { serial: u64, sources: Sources },
 }
 
-/// [`crate::BoxSpec`] as bytes.
+/// Paths on the host of what a box shall see, to be opened by the spawner.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sources {
+    pub(crate) mounts: Vec<Vec<u8>>,
+    /// To be written to.
+    pub(crate) folders: Vec<Vec<u8>>,
+}
+
+/// Spawner to box, over its line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Delivery<'a> {
+    /// Beside it, cut out of the host's tree: some of the mounts, then the folders, that belong to the next word.
+    Trees,
+    /// Beside it: what came with the launch, then the disk if it has one. The bytes are a [`LaunchRequest`].
+    Launch { disk: bool, request: &'a [u8] },
+    /// The bytes are a [`Bind`].
+    Bind { request: &'a [u8] },
+}
+
+/// Box to spawner, over its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Receipt {
+    /// All is done that could be done without knowing what for.
+    Ready,
+    /// That is not so; the launch will hear of it.
+    Broken,
+    /// A launch has arrived.
+    Taken,
+}
+
+/// [`crate::BoxSpec`] as bytes, without what only the spawner needs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LaunchRequest {
-    pub(crate) serial: u64,
-    pub(crate) id: String,
     pub(crate) limits: Limits,
     pub(crate) tmp_mib: u32,
     pub(crate) max_files: u32,
-    /// Host path, path inside.
-    pub(crate) mounts: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The same, to be written to.
-    pub(crate) folders: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Paths inside, in the order of [`Sources`].
+    pub(crate) mounts: Vec<Vec<u8>>,
+    pub(crate) folders: Vec<Vec<u8>>,
     pub(crate) command: Vec<Vec<u8>>,
     /// `NAME=value`.
     pub(crate) env: Vec<Vec<u8>>,
@@ -56,6 +89,16 @@ pub(crate) struct LaunchRequest {
     pub(crate) companions: Vec<Vec<Vec<u8>>>,
     /// `NAME=value`.
     pub(crate) companion_env: Vec<Vec<u8>>,
+    /// The command waits for a [`Bind`].
+    pub(crate) worker: bool,
+}
+
+/// What a box that waits is for. Its environment comes another way, from the server to the worker.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bind {
+    pub(crate) memory_bytes: u64,
+    /// Paths inside, in the order of [`Sources`].
+    pub(crate) mounts: Vec<Vec<u8>>,
 }
 
 /// What the control groups (or their substitutes) enforce.
@@ -79,6 +122,10 @@ pub(crate) enum Event {
     NoMoreDisks(String),
     /// The launch did not even get a process.
     NotStarted { serial: u64, errno: i32 },
+    /// What a waiting box is for could not be brought to it; it is killed.
+    NotBound { serial: u64, step: String, errno: i32 },
+    /// The box from the stock was dead, or hung, before it heard of the launch: another one may do.
+    NotTaken { serial: u64 },
 }
 
 /// What holds for every box of this spawner.
@@ -100,7 +147,9 @@ pub(crate) struct HostFacts {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum InitSays {
     /// The command runs, or the companions do. Descriptors beside it: a pidfd of init, then the listeners.
-    Started,
+    Started { group: String },
+    /// A box that waited has what a [`Bind`] brought it, and its init has no rights any more.
+    Bound,
     /// A step failed; nothing runs.
     Failed { step: String, errno: i32 },
     /// The main process ended.
@@ -156,4 +205,9 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> io::Result<Vec<u8>> {
 /// Reads a record.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<T> {
     postcard::from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+/// Reads a record, and what stands behind it.
+pub(crate) fn decode_front<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> io::Result<(T, &'a [u8])> {
+    postcard::take_from_bytes(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -200,6 +200,21 @@ impl RunningBox {
         }
     }
 
+    pub(crate) fn exit_receiver(&self) -> watch::Receiver<Option<Exit>> {
+        self.exit.clone()
+    }
+
+    /// Under another identifier from now on.
+    pub(crate) fn renamed(mut self, id: String) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Changes the memory limit.
+    pub(crate) fn set_memory_mib(&self, memory_mib: u32) -> Result<(), SandboxError> {
+        self.control("set the memory limit", |control| control.set_memory_bytes(u64::from(memory_mib) << 20))
+    }
+
     fn control<T>(
         &self,
         operation: &'static str,

@@ -20,15 +20,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use crate::backend::{Ended, Exit};
-use crate::cgroup::{self, BoxCgroup};
+use crate::cgroup::BoxCgroup;
 use crate::channel::Channel;
 use crate::fdpass;
 use crate::namespaces::NamespaceBox;
 use crate::protocol::{
     self, Event, Hello, HostFacts, InitSays, LaunchRequest, Limits, MAX_RECORD_BYTES, Request,
-    SPAWNER_ARGUMENT,
+    SPAWNER_ARGUMENT, Sources,
 };
 use crate::running::{KILLED, Parts, lock};
+use crate::waiting::{self, WaitingBox};
 use crate::{BoxSpec, RunningBox, SandboxError};
 
 /// A box that is not ready by then has failed.
@@ -48,6 +49,8 @@ pub struct SandboxConfig {
     pub control_groups: ControlGroups,
     /// Whether `/tmp` is a disk where the host can do that. If not it is in memory.
     pub disks: bool,
+    /// Whether to keep some half-built boxes while launches are frequent. A box is the same with and without.
+    pub stock: bool,
 }
 
 /// Which of the host's control groups to use.
@@ -71,6 +74,7 @@ impl SandboxConfig {
             uid_base: 700_000,
             control_groups: ControlGroups::Best,
             disks: true,
+            stock: true,
         }
     }
 }
@@ -108,19 +112,50 @@ impl Sandbox {
     /// then nothing is left of the box.
     pub async fn launch(&self, spec: BoxSpec) -> Result<RunningBox, SandboxError> {
         spec.check()?;
+        self.launch_in_time(&spec, None).await.map(|started| started.running)
+    }
+
+    /// Builds a box and starts its command without any rights, before it is known what the box is for: `spec` has what
+    /// is common to many (an interpreter, say), and neither companions nor shared folders. The command must read its
+    /// descriptor 4 to the end; there it hears of the [`Binding`](crate::Binding): the working directory, a zero byte,
+    /// then `NAME=value` and a zero byte for each variable.
+    ///
+    /// # Errors
+    /// As for [`launch`](Self::launch).
+    pub async fn prepare(&self, spec: BoxSpec) -> Result<WaitingBox, SandboxError> {
+        spec.check()?;
+        if !spec.companions.is_empty() || !spec.folders.is_empty() {
+            let why = "a box that waits has no companions and no shared folders";
+            return Err(SandboxError::InvalidSpec(why.to_owned()));
+        }
+        let pipe = waiting::pipe().map_err(|source| {
+            let step = "make the pipe of the worker".to_owned();
+            SandboxError::Launch { id: spec.id.clone(), step, source }
+        })?;
+        let (inside, ours) = pipe;
+        let started = self.launch_in_time(&spec, Some(&inside)).await?;
+        Ok(WaitingBox::new(started, ours, &spec))
+    }
+
+    async fn launch_in_time(
+        &self,
+        spec: &BoxSpec,
+        worker: Option<&OwnedFd>,
+    ) -> Result<Started, SandboxError> {
         let limit = Duration::from_millis(LAUNCH_LIMIT_MS);
-        match tokio::time::timeout(limit, self.launch_once(&spec)).await {
-            // The spawner died before it took the request: another one may.
-            Ok(Err(SandboxError::Spawner { .. })) => self.launch_once(&spec).await,
+        match tokio::time::timeout(limit, self.launch_once(spec, worker)).await {
+            // The spawner, or the box it had ready, died before it took the request: another one may.
+            Ok(Err(SandboxError::Spawner { .. })) => self.launch_once(spec, worker).await,
             Ok(result) => result,
-            Err(_) => Err(SandboxError::LaunchTimeout { id: spec.id, limit_ms: LAUNCH_LIMIT_MS }),
+            Err(_) => Err(SandboxError::LaunchTimeout { id: spec.id.clone(), limit_ms: LAUNCH_LIMIT_MS }),
         }
     }
 
-    async fn launch_once(&self, spec: &BoxSpec) -> Result<RunningBox, SandboxError> {
+    async fn launch_once(&self, spec: &BoxSpec, worker: Option<&OwnedFd>) -> Result<Started, SandboxError> {
         let spawner = self.spawner().await?;
         let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
-        spawner.launch(spec, serial).await
+        let (running, channel) = spawner.launch(spec, serial, worker).await?;
+        Ok(Started { running, channel, serial, spawner })
     }
 
     /// Kills all boxes and stops the spawner. Later launches answer [`SandboxError::ShutDown`].
@@ -160,8 +195,16 @@ impl std::fmt::Debug for Sandbox {
     }
 }
 
+/// A box that runs, and what its launch left.
+pub(crate) struct Started {
+    pub(crate) running: RunningBox,
+    pub(crate) channel: Arc<Channel>,
+    pub(crate) serial: u64,
+    pub(crate) spawner: Arc<Spawner>,
+}
+
 /// A spawner process as the server sees it.
-struct Spawner {
+pub(crate) struct Spawner {
     pid: u32,
     facts: HostFacts,
     socket: Arc<AsyncFd<OwnedFd>>,
@@ -178,7 +221,10 @@ type Boxes = Mutex<HashMap<u64, Entry>>;
 struct Entry {
     exit: watch::Sender<Option<Exit>>,
     channel: Weak<Channel>,
-    cgroup: BoxCgroup,
+    /// Known when it has started.
+    cgroup: Option<BoxCgroup>,
+    /// Set if it never heard of its launch.
+    lost: Arc<AtomicBool>,
 }
 
 impl Spawner {
@@ -209,6 +255,7 @@ impl Spawner {
             uid_base: config.uid_base,
             control_groups: config.control_groups,
             disks: config.disks,
+            stock: config.stock,
         };
         let facts = Self::greet(ours, &hello).await;
         let (socket, facts) = match facts {
@@ -258,13 +305,22 @@ impl Spawner {
         self.dead.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn has_cpu_groups(&self) -> bool {
+        self.facts.cgroups.cpu.is_some()
+    }
+
     /// The spawner kills everything and ends when its socket is shut down.
     fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         let _ = rustix::net::shutdown(self.socket.get_ref(), rustix::net::Shutdown::Both);
     }
 
-    async fn launch(&self, spec: &BoxSpec, serial: u64) -> Result<RunningBox, SandboxError> {
+    async fn launch(
+        &self,
+        spec: &BoxSpec,
+        serial: u64,
+        worker: Option<&OwnedFd>,
+    ) -> Result<(RunningBox, Arc<Channel>), SandboxError> {
         let launch_error = |step: &str| {
             let (id, step) = (spec.id.clone(), step.to_owned());
             move |source: io::Error| SandboxError::Launch { id, step, source }
@@ -277,39 +333,42 @@ impl Spawner {
         rustix::io::ioctl_fionbio(&ours, true)
             .map_err(|e| launch_error("make the launch channel")(e.into()))?;
         let channel = Arc::new(Channel::new(ours));
-        let record = protocol::encode(&Request::Launch(launch_request(spec, serial)))
+        let record = launch_record(spec, serial, worker.is_some())
             .map_err(launch_error("encode the specification"))?;
-        if record.len() > crate::spec::MAX_SPEC_BYTES {
-            let limit = crate::spec::MAX_SPEC_BYTES;
-            return Err(SandboxError::InvalidSpec(format!(
-                "command, environment and mounts take {} bytes; at most {limit}",
-                record.len()
-            )));
-        }
+        check_size(&record, "command, environment and mounts")?;
         let (exit_sender, exit) = watch::channel(None);
-        let name = cgroup::group_name(serial, &spec.id);
-        let cgroup = || BoxCgroup::new(&self.facts.cgroups, name.clone());
-        let entry = Entry { exit: exit_sender, channel: Arc::downgrade(&channel), cgroup: cgroup() };
+        let lost = Arc::new(AtomicBool::new(false));
+        let weak = Arc::downgrade(&channel);
+        let entry = Entry { exit: exit_sender, channel: weak, cgroup: None, lost: Arc::clone(&lost) };
         lock(&self.boxes).insert(serial, entry);
         let mut fds = vec![theirs.as_fd(), output_inside.as_fd(), telemetry_inside.as_fd()];
         fds.extend(companions.iter().map(|(_, inside)| inside.as_fd()));
-        if let Err(source) = send(&self.socket, &record, &fds).await {
+        fds.extend(worker.map(AsFd::as_fd));
+        if let Err(error) = self.request(&record, &fds).await {
             lock(&self.boxes).remove(&serial);
-            self.dead.store(true, Ordering::Relaxed);
-            return Err(SandboxError::Spawner { action: "does not take a launch", source });
+            return Err(error);
         }
         // From here on only the box has these: their end is the box's end.
         drop((theirs, output_inside, telemetry_inside));
         let companion_output = companions.map(|(output, _)| output);
 
-        let (said, mut fds) = self.started(spec, &channel, &exit).await?;
-        match said {
-            InitSays::Started if fds.len() == 1 + spec.listeners.len() => {
+        let said = self.said(&spec.id, &channel, &exit).await;
+        if lost.load(Ordering::Relaxed) {
+            let source = io::ErrorKind::ConnectionReset.into();
+            return Err(SandboxError::Spawner { action: "had a box that was dead", source });
+        }
+        match said.map_err(|()| SandboxError::DiedAtStart { id: spec.id.clone() })? {
+            (InitSays::Started { group }, mut fds) if fds.len() == 1 + spec.listeners.len() => {
+                let cgroup = || BoxCgroup::new(&self.facts.cgroups, group.clone());
+                if let Some(entry) = lock(&self.boxes).get_mut(&serial) {
+                    entry.cgroup = Some(cgroup());
+                }
                 let listeners = fds.split_off(1).into_iter().map(TcpListener::from).collect();
                 let init = fds.remove(0);
                 let ended = self.watch_ends(spec, &channel, &exit)?;
-                let control = Box::new(NamespaceBox::new(cgroup(), &self.facts.cgroups, init, channel));
-                Ok(RunningBox::new(Parts {
+                let control =
+                    Box::new(NamespaceBox::new(cgroup(), &self.facts.cgroups, init, Arc::clone(&channel)));
+                let parts = Parts {
                     id: spec.id.clone(),
                     control,
                     listeners,
@@ -318,34 +377,50 @@ impl Spawner {
                     companion_output,
                     ended,
                     exit,
-                }))
+                };
+                Ok((RunningBox::new(parts), channel))
             }
-            InitSays::Failed { step, errno } => Err(launch_error(&step)(io::Error::from_raw_os_error(errno))),
+            (InitSays::Failed { step, errno }, _) => {
+                Err(launch_error(&step)(io::Error::from_raw_os_error(errno)))
+            }
             _ => Err(launch_error("hear from the box")(io::ErrorKind::InvalidData.into())),
         }
     }
-}
 
-impl Spawner {
-    /// Waits for the word of the box's init that it runs, or why not.
-    async fn started(
+    /// Sends a request.
+    pub(crate) async fn request(
         &self,
-        spec: &BoxSpec,
+        record: &[u8],
+        fds: &[std::os::fd::BorrowedFd<'_>],
+    ) -> Result<(), SandboxError> {
+        send(&self.socket, record, fds).await.map_err(|source| {
+            self.dead.store(true, Ordering::Relaxed);
+            SandboxError::Spawner { action: "does not take a request", source }
+        })
+    }
+
+    /// Waits for the word of the box's init that it runs, or why not. `Err`: it died without a word.
+    pub(crate) async fn said(
+        &self,
+        id: &str,
         channel: &Channel,
         exit: &watch::Receiver<Option<Exit>>,
-    ) -> Result<(InitSays, Vec<OwnedFd>), SandboxError> {
-        let died = || SandboxError::DiedAtStart { id: spec.id.clone() };
-        let watched = watch_channel(spec, channel)?;
+    ) -> Result<(InitSays, Vec<OwnedFd>), ()> {
+        let watched = watch_channel(id, channel).map_err(drop)?;
         let mut exit = exit.clone();
+        let mut closed = false;
         loop {
-            if let Some(start) = channel.take_start().map_err(|_| died())? {
-                return Ok(start);
+            match channel.take_start() {
+                Ok(Some(start)) => return Ok(start),
+                Ok(None) => {}
+                // Nothing more comes this way; what became of it is told by the spawner.
+                Err(_) => closed = true,
             }
             tokio::select! {
-                ready = watched.readable() => ready.map_err(|_| died())?.clear_ready(),
+                ready = watched.readable(), if !closed => ready.map_err(drop)?.clear_ready(),
                 // It is gone already; a short command may have been started, and told of, before.
                 _ = exit.wait_for(Option::is_some) => {
-                    return channel.take_start().ok().flatten().ok_or_else(died);
+                    return channel.take_start().ok().flatten().ok_or(());
                 }
             }
         }
@@ -364,7 +439,7 @@ impl Spawner {
         if spec.companions.is_empty() {
             return Ok(ended);
         }
-        let watched = watch_channel(spec, channel)?;
+        let watched = watch_channel(&spec.id, channel)?;
         let (channel, mut exit) = (Arc::downgrade(channel), exit.clone());
         tokio::spawn(async move {
             let mut gone = false;
@@ -395,10 +470,10 @@ impl Spawner {
     }
 }
 
-fn watch_channel(spec: &BoxSpec, channel: &Channel) -> Result<AsyncFd<OwnedFd>, SandboxError> {
+fn watch_channel(id: &str, channel: &Channel) -> Result<AsyncFd<OwnedFd>, SandboxError> {
     channel.fd().try_clone_to_owned().and_then(watch_fd).map_err(|source| {
         let step = "watch the box".to_owned();
-        SandboxError::Launch { id: spec.id.clone(), step, source }
+        SandboxError::Launch { id: id.to_owned(), step, source }
     })
 }
 
@@ -434,6 +509,19 @@ async fn listen(
                     entry.ended(false, 0);
                 }
             }
+            Ok(Event::NotTaken { serial }) => {
+                tracing::debug!(serial, "a box from the stock was dead before its launch");
+                if let Some(entry) = lock(&boxes).remove(&serial) {
+                    entry.lost.store(true, Ordering::Relaxed);
+                    entry.ended(false, 0);
+                }
+            }
+            Ok(Event::NotBound { serial, step, errno }) => {
+                let channel = lock(&boxes).get(&serial).and_then(|entry| entry.channel.upgrade());
+                if let Some(channel) = channel {
+                    channel.put(InitSays::Failed { step, errno });
+                }
+            }
             Ok(Event::NoMoreDisks(why)) => {
                 tracing::warn!(%why, "no disk for /tmp could be made: it is in memory from now on");
             }
@@ -448,7 +536,9 @@ async fn listen(
     let entries: Vec<Entry> = lock(&boxes).drain().map(|(_, entry)| entry).collect();
     for entry in &entries {
         // Without a spawner each init dies by its parent-death signal; this is for the frozen ones.
-        entry.cgroup.kill();
+        if let Some(cgroup) = &entry.cgroup {
+            cgroup.kill();
+        }
         entry.exit.send_replace(Some(KILLED));
     }
     // It has closed its socket: it ends, after it has cleaned up.
@@ -471,15 +561,17 @@ fn bytes_of(words: &[OsString]) -> Vec<Vec<u8>> {
     words.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
-fn pairs(env: &[(OsString, OsString)]) -> Vec<Vec<u8>> {
+pub(crate) fn pairs(env: &[(OsString, OsString)]) -> Vec<Vec<u8>> {
     env.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
 }
 
-fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
-    let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
-    LaunchRequest {
-        serial,
-        id: spec.id.clone(),
+/// The request, and behind it what only the box reads.
+fn launch_record(spec: &BoxSpec, serial: u64, worker: bool) -> io::Result<Vec<u8>> {
+    let sources = Sources {
+        mounts: spec.mounts.iter().map(|mount| host_path(&mount.host)).collect(),
+        folders: spec.folders.iter().map(|folder| host_path(&folder.host)).collect(),
+    };
+    let request = LaunchRequest {
         limits: Limits {
             memory_bytes: u64::from(spec.memory_mib) << 20,
             cpu_millis: spec.cpu_millis,
@@ -487,16 +579,37 @@ fn launch_request(spec: &BoxSpec, serial: u64) -> LaunchRequest {
         },
         tmp_mib: spec.tmp_mib,
         max_files: spec.max_files,
-        // The spawner's working directory is not the server's.
-        mounts: spec.mounts.iter().map(|mount| (path(&absolute(&mount.host)), path(&mount.inside))).collect(),
-        folders: spec.folders.iter().map(|one| (path(&absolute(&one.host)), path(&one.inside))).collect(),
+        mounts: spec.mounts.iter().map(|mount| path_bytes(&mount.inside)).collect(),
+        folders: spec.folders.iter().map(|folder| path_bytes(&folder.inside)).collect(),
         command: bytes_of(&spec.command),
         env: pairs(&spec.env),
-        cwd: path(&spec.cwd),
+        cwd: path_bytes(&spec.cwd),
         listeners: spec.listeners.iter().map(|address| (address.ip().octets(), address.port())).collect(),
         companions: spec.companions.iter().map(|words| bytes_of(words)).collect(),
         companion_env: pairs(&spec.companion_env),
+        worker,
+    };
+    let front = protocol::encode(&Request::Launch { serial, tmp_mib: spec.tmp_mib, sources })?;
+    Ok([front, protocol::encode(&request)?].concat())
+}
+
+/// Refuses a record that the spawner has no room for.
+pub(crate) fn check_size(record: &[u8], what: &str) -> Result<(), SandboxError> {
+    let limit = crate::spec::MAX_SPEC_BYTES;
+    if record.len() > limit {
+        let length = record.len();
+        return Err(SandboxError::InvalidSpec(format!("{what} take {length} bytes; at most {limit}")));
     }
+    Ok(())
+}
+
+pub(crate) fn path_bytes(path: &Path) -> Vec<u8> {
+    path.as_os_str().as_bytes().to_vec()
+}
+
+/// The spawner's working directory is not the server's.
+pub(crate) fn host_path(path: &Path) -> Vec<u8> {
+    path_bytes(&absolute(path))
 }
 
 fn absolute(path: &Path) -> PathBuf {

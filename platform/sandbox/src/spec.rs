@@ -72,22 +72,14 @@ pub struct BoxSpec {
 impl BoxSpec {
     /// Refuses what could not work, before anything is started.
     pub(crate) fn check(&self) -> Result<(), SandboxError> {
-        let refuse = |why: String| Err(SandboxError::InvalidSpec(why));
-        let id_is_plain = self.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        if self.id.is_empty() || self.id.len() > 64 || !id_is_plain {
-            return refuse(format!("id '{}' must be 1 to 64 letters, digits, '-' or '_'", self.id));
-        }
-        for (name, value) in [
+        check_id(&self.id)?;
+        check_numbers(&[
             ("memory_mib", self.memory_mib),
             ("cpu_millis", self.cpu_millis),
             ("tmp_mib", self.tmp_mib),
             ("max_processes", self.max_processes),
             ("max_files", self.max_files),
-        ] {
-            if value == 0 {
-                return refuse(format!("{name} must not be 0"));
-            }
-        }
+        ])?;
         if self.command.is_empty() {
             return refuse("command is empty".to_owned());
         }
@@ -97,23 +89,47 @@ impl BoxSpec {
         if self.listeners.len() > MAX_LISTENERS {
             return refuse(format!("{} listeners; at most {MAX_LISTENERS}", self.listeners.len()));
         }
-        if !is_clean_absolute(&self.cwd) {
-            return refuse(format!("cwd '{}' must be absolute, without '..'", self.cwd.display()));
-        }
         let targets = self.mounts.iter().map(|mount| &mount.inside);
-        for inside in targets.chain(self.folders.iter().map(|folder| &folder.inside)) {
-            if !is_clean_absolute(inside) || inside == Path::new("/") {
-                let inside = inside.display();
-                return refuse(format!(
-                    "mount target '{inside}' must be absolute, without '..', and not '/'"
-                ));
-            }
-            if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| inside.starts_with(own)) {
-                return refuse(format!("mount target '{}' belongs to the box itself", inside.display()));
-            }
-        }
-        Ok(())
+        check_paths(&self.cwd, targets.chain(self.folders.iter().map(|folder| &folder.inside)))
     }
+}
+
+fn refuse<T>(why: String) -> Result<T, SandboxError> {
+    Err(SandboxError::InvalidSpec(why))
+}
+
+pub(crate) fn check_id(id: &str) -> Result<(), SandboxError> {
+    let is_plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if id.is_empty() || id.len() > 64 || !is_plain {
+        return refuse(format!("id '{id}' must be 1 to 64 letters, digits, '-' or '_'"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_numbers(numbers: &[(&str, u32)]) -> Result<(), SandboxError> {
+    match numbers.iter().find(|(_, value)| *value == 0) {
+        Some((name, _)) => refuse(format!("{name} must not be 0")),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_paths<'a>(
+    cwd: &Path,
+    targets: impl Iterator<Item = &'a PathBuf>,
+) -> Result<(), SandboxError> {
+    if !is_clean_absolute(cwd) {
+        return refuse(format!("cwd '{}' must be absolute, without '..'", cwd.display()));
+    }
+    for inside in targets {
+        if !is_clean_absolute(inside) || inside == Path::new("/") {
+            let inside = inside.display();
+            return refuse(format!("mount target '{inside}' must be absolute, without '..', and not '/'"));
+        }
+        if ["/proc", "/dev", "/tmp", "/etc"].iter().any(|own| inside.starts_with(own)) {
+            return refuse(format!("mount target '{}' belongs to the box itself", inside.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Absolute, and every step goes down.

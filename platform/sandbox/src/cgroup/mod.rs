@@ -43,57 +43,62 @@ impl BoxCgroup {
         Self { layout: layout.clone(), name, peak: Mutex::new(None) }
     }
 
-    /// Makes the group in the v2 tree, with its limits. The box is born in it: moving a process in v2 waits for all
-    /// processors. `None` if this host has no use for v2.
-    pub(crate) fn create_v2(&self, limits: &Limits) -> io::Result<Option<OwnedFd>> {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes the group in the v2 tree. The box is born in it: moving a process in v2 waits for all processors. `None` if
+    /// this host has no use for v2.
+    pub(crate) fn create_v2(&self) -> io::Result<Option<OwnedFd>> {
         let v2 = |place: &&Place| matches!(place, Place::V2(_));
         let Some(parent) = self.layout.places().into_iter().find(v2) else { return Ok(None) };
         let group = parent.path().join(&self.name);
         fs::create_dir(&group)?;
-        self.write_limits(limits, |place| matches!(place, Place::V2(_)))?;
+        self.write_constants()?;
         Ok(Some(File::open(group)?.into()))
     }
 
+    /// What is the same for all boxes.
+    fn write_constants(&self) -> io::Result<()> {
+        if let Some(memory @ Place::V2(_)) = &self.layout.memory {
+            ignore_missing(self.write(memory, "memory.swap.max", "0"))?;
+            self.write(memory, "memory.oom.group", "1")?;
+        }
+        Ok(())
+    }
+
     /// Makes the groups in the v1 hierarchies and moves the calling process, which must have one thread, into them.
-    pub(crate) fn create_and_join_v1(&self, limits: &Limits) -> io::Result<()> {
+    pub(crate) fn create_and_join_v1(&self) -> io::Result<()> {
         let v1 = |place: &&Place| matches!(place, Place::V1(_));
-        let parents: Vec<_> = self.layout.parents(v1);
-        for parent in &parents {
-            fs::create_dir(parent.join(&self.name))?;
-        }
-        self.write_limits(limits, |place| matches!(place, Place::V1(_)))?;
-        for parent in &parents {
+        for parent in self.layout.parents(v1) {
+            let group = parent.join(&self.name);
+            fs::create_dir(&group)?;
             // A thread that moves itself needs no lock; `cgroup.procs` would wait for all processors.
-            write_file(&parent.join(&self.name).join("tasks"), "0")?;
+            write_file(&group.join("tasks"), "0")?;
         }
         Ok(())
     }
 
-    fn write_limits(&self, limits: &Limits, here: impl Fn(&Place) -> bool) -> io::Result<()> {
-        if let Some(memory) = self.layout.memory.as_ref().filter(|place| here(place)) {
-            let bytes = limits.memory_bytes.to_string();
-            match memory {
-                Place::V1(_) => {
-                    self.write(memory, "memory.limit_in_bytes", &bytes)?;
+    /// Opens the files of the limits, to be set when the box knows them and cannot see the groups any more.
+    pub(crate) fn open_limits(&self) -> io::Result<LimitFiles> {
+        let open = |place: &Place, file: &str| {
+            File::options().write(true).open(place.path().join(&self.name).join(file))
+        };
+        let memory = self.layout.memory.as_ref().map(|place| {
+            Ok::<_, io::Error>(match place {
+                Place::V1(_) => MemoryLimit::V1 {
+                    memory: open(place, "memory.limit_in_bytes")?,
                     // Only there when the kernel counts swap; then memory and swap together get the same limit.
-                    ignore_missing(self.write(memory, "memory.memsw.limit_in_bytes", &bytes))?;
-                }
-                Place::V2(_) => {
-                    self.write(memory, "memory.max", &bytes)?;
-                    ignore_missing(self.write(memory, "memory.swap.max", "0"))?;
-                    self.write(memory, "memory.oom.group", "1")?;
-                }
-            }
-        }
-        if let Some(pids) = self.layout.pids.as_ref().filter(|place| here(place)) {
-            // The box's init counts too, but is none of the caller's business.
-            self.write(pids, "pids.max", &(u64::from(limits.max_processes) + 1).to_string())?;
-        }
-        Ok(())
+                    with_swap: open(place, "memory.memsw.limit_in_bytes").ok(),
+                },
+                Place::V2(_) => MemoryLimit::V2(open(place, "memory.max")?),
+            })
+        });
+        let pids = self.layout.pids.as_ref().map(|place| open(place, "pids.max"));
+        Ok(LimitFiles { memory: memory.transpose()?, pids: pids.transpose()?, cpu: self.open_cpu_quota()? })
     }
 
-    /// Opens the CPU quota for later: building the box is not slowed down by it, its command is.
-    pub(crate) fn open_cpu_quota(&self) -> io::Result<Option<CpuQuota>> {
+    fn open_cpu_quota(&self) -> io::Result<Option<CpuQuota>> {
         let Some(place) = &self.layout.cpu else { return Ok(None) };
         let group = place.path().join(&self.name);
         let open = |file: &str| File::options().write(true).open(group.join(file));
@@ -103,6 +108,15 @@ impl BoxCgroup {
             }
             Place::V2(_) => CpuQuota::V2(open("cpu.max")?),
         }))
+    }
+
+    /// Changes the memory limit of a box that lives. One below what it uses is refused by some kernels.
+    pub(crate) fn set_memory_bytes(&self, bytes: u64) -> io::Result<()> {
+        match &self.layout.memory {
+            // Its watchdog hears of it another way.
+            None => Ok(()),
+            Some(_) => self.open_limits()?.set_memory_bytes(bytes),
+        }
     }
 
     pub(crate) fn set_cpu_millis(&self, cpu_millis: u32) -> io::Result<()> {
@@ -224,6 +238,51 @@ impl BoxCgroup {
     }
 }
 
+/// The open control files of a box's limits.
+pub(crate) struct LimitFiles {
+    memory: Option<MemoryLimit>,
+    pids: Option<File>,
+    cpu: Option<CpuQuota>,
+}
+
+enum MemoryLimit {
+    V1 { memory: File, with_swap: Option<File> },
+    V2(File),
+}
+
+impl LimitFiles {
+    /// All but the CPU quota: building the box is not slowed down by it, its command is.
+    pub(crate) fn set_all_but_cpu(&mut self, limits: &Limits) -> io::Result<()> {
+        self.set_memory_bytes(limits.memory_bytes)?;
+        match &mut self.pids {
+            // The box's init counts too, but is none of the caller's business.
+            Some(pids) => pids.write_all((u64::from(limits.max_processes) + 1).to_string().as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn set_cpu(self, limits: &Limits) -> io::Result<()> {
+        self.cpu.map_or(Ok(()), |quota| quota.set_millis(limits.cpu_millis))
+    }
+
+    fn set_memory_bytes(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = bytes.to_string();
+        match &mut self.memory {
+            None => Ok(()),
+            Some(MemoryLimit::V2(max)) => max.write_all(bytes.as_bytes()),
+            Some(MemoryLimit::V1 { memory, with_swap: None }) => memory.write_all(bytes.as_bytes()),
+            Some(MemoryLimit::V1 { memory, with_swap: Some(with_swap) }) => {
+                // Memory alone may never have the higher limit: which comes first depends on the direction.
+                if memory.write_all(bytes.as_bytes()).is_ok() {
+                    return with_swap.write_all(bytes.as_bytes());
+                }
+                with_swap.write_all(bytes.as_bytes())?;
+                memory.write_all(bytes.as_bytes())
+            }
+        }
+    }
+}
+
 /// The open control files of a CPU quota.
 pub(crate) enum CpuQuota {
     V1 { period: File, quota: File },
@@ -316,9 +375,10 @@ fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// The directory name of a box's groups: the serial number makes it unique even if an id is used again.
-pub(crate) fn group_name(serial: u64, id: &str) -> String {
-    format!("{serial}-{id}")
+/// The directory name of a box's groups: for one of its spawner's boxes after the other. A box may be half built before
+/// anybody knows its id.
+pub(crate) fn group_name(number: u64) -> String {
+    format!("box-{number}")
 }
 
 /// The paths that hold groups of this layout, for the record that a later server sweeps by.
@@ -357,15 +417,17 @@ mod tests {
         let files =
             ["memory.max", "memory.swap.max", "memory.oom.group", "cpu.max", "pids.max", "cgroup.procs"];
         let limits = Limits { memory_bytes: 134_217_728, cpu_millis: 72, max_processes: 1024 };
-        assert!(group.create_v2(&limits).is_err());
+        assert!(group.create_v2().is_err());
         fs::remove_dir(parent.join("1-a")).unwrap();
         fs::create_dir(parent.join("1-a")).unwrap();
         for file in files {
             fs::write(parent.join("1-a").join(file), "").unwrap();
         }
-        assert_eq!(group.create_v2(&limits).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        group.write_limits(&limits, |_| true).unwrap();
-        group.set_cpu_millis(72).unwrap();
+        assert_eq!(group.create_v2().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        group.write_constants().unwrap();
+        let mut files = group.open_limits().unwrap();
+        files.set_all_but_cpu(&limits).unwrap();
+        files.set_cpu(&limits).unwrap();
         assert_eq!(fs::read_to_string(parent.join("1-a/memory.max")).unwrap(), "134217728");
         assert_eq!(fs::read_to_string(parent.join("1-a/memory.swap.max")).unwrap(), "0");
         assert_eq!(fs::read_to_string(parent.join("1-a/memory.oom.group")).unwrap(), "1");

@@ -14,19 +14,35 @@ pub(crate) const INSIDE_UID: u32 = 993;
 pub(crate) const INSIDE_GID: u32 = 990;
 pub(crate) const INSIDE_USER: &str = "sbx_user1051";
 
-/// Gives this process a user namespace in which `owner` (an id of the present one) is the only user, and becomes
-/// that user. Needs `/proc`.
+/// Makes a user namespace in which `owner` (an id of the present one) is the only user. Needs `/proc`.
 ///
 /// The namespace is the box's last: all its others belong to the one outside, so even full capabilities in here
 /// would rule over nothing.
-pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepError> {
+pub(crate) fn make_space(owner: u32, may_set_groups: bool) -> Result<fs::File, StepError> {
+    let borrowed = may_set_groups && owner != 0;
+    if borrowed {
+        borrow_owner(owner)?;
+    }
+    // Only the parent namespace can say whom a user namespace holds: a child makes it, this process (still outside)
+    // writes the maps.
+    let holder = sys::spawn_namespace_holder(libc::CLONE_NEWUSER).step("make a user namespace")?;
+    let space = describe(holder.as_raw_nonzero().get(), owner);
+    let _ = rustix::process::kill_process(holder, Signal::KILL);
+    let _ = rustix::process::waitpid(Some(holder), rustix::process::WaitOptions::empty());
+    if borrowed {
+        rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT).step("give the user back")?;
+    }
+    space
+}
+
+/// Enters the namespace and becomes its user, without any capability and for good.
+pub(crate) fn become_owner(space: &fs::File, may_set_groups: bool) -> Result<(), StepError> {
     if may_set_groups {
         rustix::thread::set_thread_groups(&[]).step("leave all groups")?;
     }
-    if may_set_groups && owner != 0 {
-        borrow_owner(owner)?;
-    }
-    enter_user_namespace(owner)?;
+    // Allowed only to a process with one thread that shares its working directory with nobody: that is us.
+    let kind = Some(LinkNameSpaceType::User);
+    rustix::thread::move_into_link_name_space(space.as_fd(), kind).step("enter the user namespace")?;
     let gid = Gid::from_raw(INSIDE_GID);
     rustix::thread::set_thread_res_gid(gid, gid, gid).step("become the group")?;
     let uid = Uid::from_raw(INSIDE_UID);
@@ -45,7 +61,7 @@ pub(crate) fn become_owner(owner: u32, may_set_groups: bool) -> Result<(), StepE
 /// Lets the owner make the namespace, with our capabilities. The kernel counts what a namespace uses of scarce things
 /// (file watches, waiting signals) also for its maker: that must not be the host's root.
 ///
-/// Entering the namespace ends the state that this leaves.
+/// Becoming root again, and entering the namespace, end the state that this leaves.
 fn borrow_owner(owner: u32) -> Result<(), StepError> {
     use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
     let keep = CapabilitiesSecureBits::NO_SETUID_FIXUP;
@@ -54,15 +70,6 @@ fn borrow_owner(owner: u32) -> Result<(), StepError> {
     // A changed user hides the process, from itself too. Nobody else is in its namespaces.
     let visible = rustix::process::DumpableBehavior::Dumpable;
     rustix::process::set_dumpable_behavior(visible).step("stay visible to itself")
-}
-
-/// Only the parent namespace can say whom a user namespace holds: a child makes it, this process (still outside)
-/// writes the maps and then follows. Init reaps the child.
-fn enter_user_namespace(owner: u32) -> Result<(), StepError> {
-    let holder = sys::spawn_namespace_holder(libc::CLONE_NEWUSER).step("make a user namespace")?;
-    let result = adopt(holder.as_raw_nonzero().get(), owner);
-    let _ = rustix::process::kill_process(holder, Signal::KILL);
-    result
 }
 
 /// Who owns on a disk what a box makes in a shared folder.
@@ -101,12 +108,9 @@ pub(crate) fn owner_map(disk: &DiskOwner, owner: u32) -> Result<Option<fs::File>
     }
 }
 
-fn adopt(holder: i32, owner: u32) -> Result<(), StepError> {
+fn describe(holder: i32, owner: u32) -> Result<fs::File, StepError> {
     let write = |file: &str, map: String| fs::write(format!("/proc/{holder}/{file}"), map);
     write("uid_map", format!("{INSIDE_UID} {owner} 1\n")).step("write the user map")?;
     write("gid_map", format!("{INSIDE_GID} {owner} 1\n")).step("write the group map")?;
-    let space = fs::File::open(format!("/proc/{holder}/ns/user")).step("open the user namespace")?;
-    // Allowed only to a process with one thread that shares its working directory with nobody: that is us.
-    let kind = Some(LinkNameSpaceType::User);
-    rustix::thread::move_into_link_name_space(space.as_fd(), kind).step("enter the user namespace")
+    fs::File::open(format!("/proc/{holder}/ns/user")).step("open the user namespace")
 }

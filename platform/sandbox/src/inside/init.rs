@@ -13,7 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 
 use super::command::Command;
-use super::{Prepared, StepError, say, tcp_socket};
+use super::half::Line;
+use super::{Prepared, Step, StepError, confine, guard_init, root, say, tcp_socket};
 use crate::fdpass;
 use crate::protocol::{self, InitSays, LaunchRequest, ServerAsks};
 use crate::sys;
@@ -44,13 +45,39 @@ impl Main {
     }
 }
 
-pub(crate) struct Init {
+pub(crate) struct Init<'a> {
     main: Main,
+    waiting: Option<Waiting<'a>>,
     /// Those that live, in their order; the others are `None`.
     companions: Vec<Option<Pid>>,
     child_signals: OwnedFd,
     /// Only where no control group limits the memory.
     watchdog: Option<Watchdog>,
+}
+
+/// A box whose command runs, without any rights, and waits for what it is for. Until then init has the spawner's rights,
+/// and runs no code but ours: nothing of any function is in the box.
+pub(crate) struct Waiting<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) line: Line,
+    pub(crate) writable_root: OwnedFd,
+    /// The worker's user namespace, which init enters last.
+    pub(crate) space: fs::File,
+}
+
+impl Waiting<'_> {
+    /// Brings in what has arrived, and gives up all rights. `None`: nobody needs this box any more. Otherwise the new
+    /// memory limit.
+    fn bind(self) -> Option<Result<u64, StepError>> {
+        let (bind, trees) = match self.line.bind().step("take what the box is for") {
+            Ok(delivered) => delivered?,
+            Err(error) => return Some(Err(error)),
+        };
+        let bound = root::add(&self.writable_root, trees, &bind.mounts)
+            .and_then(|()| confine(self.prepared, &self.space, &[], false))
+            .and_then(|()| guard_init());
+        Some(bound.map(|()| bind.memory_bytes))
+    }
 }
 
 struct Watchdog {
@@ -59,7 +86,7 @@ struct Watchdog {
     stopped: bool,
 }
 
-impl Init {
+impl<'a> Init<'a> {
     pub(crate) fn new(
         main: Main,
         companions: Vec<Pid>,
@@ -74,7 +101,12 @@ impl Init {
             stopped: false,
         });
         let companions = companions.into_iter().map(Some).collect();
-        Self { main, companions, child_signals, watchdog }
+        Self { main, waiting: None, companions, child_signals, watchdog }
+    }
+
+    /// Until a [`Waiting`] is over, its line is listened to.
+    pub(crate) fn waiting(self, waiting: Waiting<'a>) -> Self {
+        Self { waiting: Some(waiting), ..self }
     }
 
     /// Until the end of the main process and its companions, the server or the memory. Then this process must exit.
@@ -82,7 +114,8 @@ impl Init {
         // The main process may have ended before its signal was watched.
         while !self.reap(channel) {
             let mut fds =
-                [PollFd::new(&self.child_signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+                vec![PollFd::new(&self.child_signals, PollFlags::IN), PollFd::new(channel, PollFlags::IN)];
+            fds.extend(self.waiting.as_ref().map(|waiting| PollFd::new(&waiting.line, PollFlags::IN)));
             let awake = self.watchdog.as_ref().filter(|watchdog| !watchdog.stopped);
             let timeout = awake.map(|_| &WATCHDOG_PERIOD);
             match poll(&mut fds, timeout) {
@@ -90,13 +123,35 @@ impl Init {
                 Err(_) => return,
             }
             let asked = !fds[1].revents().is_empty();
+            let delivered = fds.get(2).is_some_and(|line| !line.revents().is_empty());
             let mut drain = [0_u8; 128];
             while rustix::io::read(&self.child_signals, &mut drain).is_ok_and(|length| length > 0) {}
             if asked && !self.answer(channel) {
                 return;
             }
+            if delivered && !self.bind(channel) {
+                return;
+            }
             if self.watchdog.as_mut().is_some_and(|watchdog| watchdog.bites(channel)) {
                 return;
+            }
+        }
+    }
+
+    /// False if the box has to go.
+    fn bind(&mut self, channel: &OwnedFd) -> bool {
+        match self.waiting.take().and_then(Waiting::bind) {
+            None => false,
+            Some(Err(error)) => {
+                super::fail(channel, error);
+                false
+            }
+            Some(Ok(limit_bytes)) => {
+                if let Some(watchdog) = &mut self.watchdog {
+                    watchdog.limit_bytes = limit_bytes;
+                }
+                say(channel, &InitSays::Bound);
+                true
             }
         }
     }

@@ -61,11 +61,11 @@ pub(crate) struct Template {
 }
 
 /// The `/tmp` of a box that is about to be made.
-pub(crate) enum Tmp<'a> {
+pub(crate) enum Tmp {
     /// A mount, to be put in place.
     Disk(OwnedFd),
-    /// Make one first.
-    Make(&'a Template),
+    /// There is a template, but no copy of it.
+    Make,
     /// A tmpfs, whose pages count as the box's memory.
     Memory,
 }
@@ -104,7 +104,7 @@ impl Disks {
     }
 
     /// What the next box of this size has.
-    pub(crate) fn take(&mut self, size_mib: u32) -> Tmp<'_> {
+    pub(crate) fn take(&mut self, size_mib: u32) -> Tmp {
         if self.broken.is_some() {
             return Tmp::Memory;
         }
@@ -122,9 +122,14 @@ impl Disks {
             self.give_up(&error);
         }
         match &self.shelves[0].template {
-            Some(template) => Tmp::Make(template),
+            Some(_) => Tmp::Make,
             None => Tmp::Memory,
         }
+    }
+
+    /// What disks of a size that was just asked for are copied from.
+    pub(crate) fn template_of(&self, size_mib: u32) -> Option<&Template> {
+        self.shelves.iter().find(|shelf| shelf.size_mib == size_mib)?.template.as_ref()
     }
 
     fn give_up(&mut self, error: &io::Error) {

@@ -1,10 +1,11 @@
 //! The spawner: the only process that forks boxes. One thread, small, one per server.
 //!
-//! It takes launches from the server, forks for each a process that builds its own box (so launches run in
-//! parallel), hears of their ends, removes their control groups, and tells the server. When the server's end of the
+//! It takes launches from the server, forks processes that build their own boxes (so launches run in parallel), as many
+//! ahead as were lately needed at once, hears of their ends, removes their control groups, and tells the server. When the server's end of the
 //! socket closes, for whatever reason, it kills all boxes, removes everything and ends. It never looks into a box.
 
 mod base;
+mod demand;
 mod disks;
 mod instance;
 mod network;
@@ -12,7 +13,7 @@ mod owners;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,25 +23,28 @@ use rustix::thread::UnshareFlags;
 
 use crate::cgroup::{self, BoxCgroup};
 use crate::fdpass;
-use crate::inside::{self, BoxFds, Filter, Prepared};
+use crate::inside::{self, Birth, BoxFds, Filter, Prepared, StepError};
 use crate::protocol::{
-    self, Event, Hello, HostFacts, LaunchRequest, MAX_RECORD_BYTES, Request, SPAWNER_ARGUMENT,
+    self, Delivery, Event, Hello, HostFacts, MAX_RECORD_BYTES, Receipt, Request, SPAWNER_ARGUMENT, Sources,
 };
 use crate::sys::{self, Forked};
-use disks::Disks;
-pub(crate) use disks::Tmp;
+use demand::Demand;
+pub(crate) use disks::Template;
+use disks::{Disks, Tmp};
 use instance::Instance;
 use network::Networks;
 use owners::Owners;
 
 /// How long the groups of a dead box may stay busy.
 const REMOVAL_LIMIT: Duration = Duration::from_secs(5);
-const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 /// How often a removal is tried again.
-const REMOVAL_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-
+const REMOVAL_PERIOD: Duration = Duration::from_millis(5);
 /// Without a launch for so long, there is time to make a disk.
-const QUIET_PERIOD: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+const QUIET_PERIOD: Duration = Duration::from_millis(10);
+/// Without a launch for so long, there is time to build a box.
+const SHORT_PERIOD: Duration = Duration::from_millis(2);
+/// A box that is ready and has not taken its launch by then is hung.
+const TAKING_LIMIT: Duration = Duration::from_millis(500);
 
 /// Must be the first thing `main` does, before any thread, runtime or argument parser.
 ///
@@ -78,10 +82,12 @@ fn serve() -> io::Result<()> {
                 child_signals,
                 prepared,
                 boxes: HashMap::new(),
+                next_group: 0,
                 leaving: Vec::new(),
                 networks: Networks::default(),
                 disks,
                 owners,
+                demand: hello.stock.then(Demand::default),
                 told_no_disks: false,
             };
             spawner.run(&mut buffer);
@@ -159,52 +165,186 @@ struct Spawner {
     child_signals: OwnedFd,
     prepared: Prepared,
     boxes: HashMap<Pid, Living>,
+    /// Names the next box's control groups.
+    next_group: u64,
     /// Groups of dead boxes that the kernel still calls busy, and until when to try.
     leaving: Vec<(BoxCgroup, Instant)>,
     networks: Networks,
     disks: Disks,
     owners: Owners,
+    /// `None`: no box is built before it is asked for.
+    demand: Option<Demand>,
     told_no_disks: bool,
 }
 
+/// A box, from its process's birth to its end.
 struct Living {
-    serial: u64,
     owner: u32,
     cgroup: BoxCgroup,
+    /// `None` once nothing more can come over it.
+    line: Option<OwnedFd>,
+    stage: Stage,
+}
+
+/// How far a box is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It will be half built soon.
+    Building,
+    /// It is half built, and waits.
+    Ready,
+    /// A launch is on its line. One that was ready must take it in time.
+    Given { serial: u64, until: Option<Instant> },
+    /// It has the launch.
+    Taken { serial: u64 },
+}
+
+impl Stage {
+    fn serial(self) -> Option<u64> {
+        match self {
+            Stage::Given { serial, .. } | Stage::Taken { serial } => Some(serial),
+            Stage::Building | Stage::Ready => None,
+        }
+    }
 }
 
 impl Spawner {
     /// Until the server is gone.
     fn run(&mut self, buffer: &mut [u8]) {
         loop {
-            let timeout = match () {
-                () if self.networks.wants_more() => Some(&AT_ONCE),
-                () if !self.leaving.is_empty() => Some(&REMOVAL_PERIOD),
-                // A disk takes milliseconds: not while launches may follow one another.
-                () if self.disks.wants_more() => Some(&QUIET_PERIOD),
-                () => None,
-            };
-            let mut fds =
-                [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(&self.child_signals, PollFlags::IN)];
-            match poll(&mut fds, timeout) {
+            let timeout = self.patience();
+            let lines: Vec<Pid> = self.talking();
+            let mut fds = vec![
+                PollFd::new(&self.socket, PollFlags::IN),
+                PollFd::new(&self.child_signals, PollFlags::IN),
+            ];
+            let line = |pid: &Pid| Some(PollFd::new(self.boxes.get(pid)?.line.as_ref()?, PollFlags::IN));
+            fds.extend(lines.iter().filter_map(line));
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
             let (asked, children) = (!fds[0].revents().is_empty(), !fds[1].revents().is_empty());
+            let heard: Vec<bool> = fds[2..].iter().map(|fd| !fd.revents().is_empty()).collect();
+            let idle = !asked && !children && !heard.contains(&true);
+            for (pid, _) in lines.into_iter().zip(heard).filter(|(_, heard)| *heard) {
+                self.hear(pid);
+            }
             if children {
                 self.reap();
             }
             self.remove_leaving();
-            match asked {
-                true if !self.take_request(buffer) => return,
-                true => {}
-                false if !children && self.networks.wants_more() => self.networks.make(),
-                false if !children && self.disks.wants_more() => {
-                    self.disks.make();
-                    self.tell_of_disks();
-                }
-                false => {}
+            if asked && !self.take_request(buffer) {
+                return;
             }
+            self.end_the_hung();
+            if idle {
+                self.stock_up();
+            }
+        }
+    }
+
+    /// How long to wait for something to happen before there is time for other things.
+    fn patience(&mut self) -> Option<Timespec> {
+        let now = Instant::now();
+        let hung = self.boxes.values().filter_map(|living| match living.stage {
+            Stage::Given { until, .. } => until,
+            _ => None,
+        });
+        let soonest = hung.chain(self.demand.as_ref().and_then(Demand::fades_at)).min();
+        let soonest = soonest.map(|at| at.saturating_duration_since(now) + Duration::from_millis(1));
+        let own = match () {
+            () if self.networks.wants_more() => Some(Duration::ZERO),
+            () if self.wants_a_box(now) => Some(SHORT_PERIOD),
+            () if !self.leaving.is_empty() => Some(REMOVAL_PERIOD),
+            // A disk takes milliseconds: not while launches may follow one another.
+            () if self.disks.wants_more() => Some(QUIET_PERIOD),
+            () => None,
+        };
+        let wait = own.into_iter().chain(soonest).min()?;
+        Timespec::try_from(wait).ok()
+    }
+
+    /// In idle moments, one thing at a time.
+    fn stock_up(&mut self) {
+        let now = Instant::now();
+        if self.networks.wants_more() {
+            self.networks.make();
+        } else if self.wants_a_box(now) {
+            if self.bear(None).is_err() {
+                // Not even a process: launches will say why.
+                self.demand = None;
+            }
+        } else if self.disks.wants_more() {
+            self.disks.make();
+            self.tell_of_disks();
+        }
+        self.end_the_surplus(now);
+    }
+
+    /// Whether one more half-built box is wanted, and the last one is ready.
+    fn wants_a_box(&mut self, now: Instant) -> bool {
+        let Some(demand) = &mut self.demand else { return false };
+        let wanted = demand.wanted(now);
+        let stages = || self.boxes.values().map(|living| living.stage);
+        stages().filter(|stage| *stage == Stage::Ready).count() < wanted
+            && !stages().any(|stage| stage == Stage::Building)
+    }
+
+    /// Half-built boxes that are not wanted any more end when their line does.
+    fn end_the_surplus(&mut self, now: Instant) {
+        let wanted = self.demand.as_mut().map_or(0, |demand| demand.wanted(now));
+        let ready =
+            self.boxes.values_mut().filter(|living| living.stage == Stage::Ready && living.line.is_some());
+        for living in ready.skip(wanted) {
+            living.line = None;
+        }
+    }
+
+    /// A box that was ready, and does not take its launch, will not do: its end is told, and the server asks again.
+    fn end_the_hung(&self) {
+        let now = Instant::now();
+        for (pid, living) in &self.boxes {
+            if matches!(living.stage, Stage::Given { until: Some(until), .. } if until <= now) {
+                end(*pid, living);
+            }
+        }
+    }
+
+    /// Those that may say something.
+    fn talking(&self) -> Vec<Pid> {
+        let may = |living: &Living| match living.stage {
+            Stage::Building | Stage::Given { .. } => living.line.is_some(),
+            // Whoever is ready has said so; the end of one is heard as a child's end.
+            Stage::Ready | Stage::Taken { .. } => false,
+        };
+        self.boxes.iter().filter(|(_, living)| may(living)).map(|(pid, _)| *pid).collect()
+    }
+
+    fn hear(&mut self, pid: Pid) {
+        let Some(living) = self.boxes.get_mut(&pid) else { return };
+        let Some(line) = &living.line else { return };
+        let mut buffer = [0; 16];
+        let receipt = match fdpass::receive(line, &mut buffer) {
+            Ok((length, _)) if length > 0 => protocol::decode(&buffer[..length]).ok(),
+            _ => None,
+        };
+        match (receipt, living.stage) {
+            (Some(Receipt::Ready), Stage::Building) => living.stage = Stage::Ready,
+            (Some(Receipt::Ready), _) => {}
+            // It was for the stock: the next launch will find out why, and say so.
+            (Some(Receipt::Broken), Stage::Building) => {
+                living.line = None;
+                self.demand = None;
+            }
+            (Some(Receipt::Broken), _) => {}
+            (Some(Receipt::Taken), stage) => {
+                if let Some(serial) = stage.serial() {
+                    living.stage = Stage::Taken { serial };
+                }
+            }
+            // Its end will be told by a signal.
+            (None, _) => living.line = None,
         }
     }
 
@@ -215,15 +355,17 @@ impl Spawner {
             Ok(received) => received,
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
-        let request = protocol::decode(&buffer[..length]);
+        match protocol::decode_front(&buffer[..length]) {
+            Ok((Request::Launch { serial, tmp_mib, sources }, request)) => {
+                if let Some(fds) = BoxFds::of(fds) {
+                    self.launch(serial, tmp_mib, &sources, request, &fds);
+                }
+            }
+            Ok((Request::Bind { serial, sources }, request)) => self.bind(serial, &sources, request),
+            Err(_) => {}
+        }
         // It may hold credentials, and every later box starts as a copy of this process.
         buffer[..length].fill(0);
-        if let (Ok(Request::Launch(mut request)), Some(fds)) = (request, BoxFds::of(fds)) {
-            self.launch(&request, fds);
-            for pair in request.env.iter_mut().chain(&mut request.companion_env) {
-                pair.fill(0);
-            }
-        }
         true
     }
 
@@ -236,47 +378,138 @@ impl Spawner {
         }
     }
 
-    fn launch(&mut self, request: &LaunchRequest, fds: BoxFds) {
-        let name = cgroup::group_name(request.serial, &request.id);
-        let cgroup = BoxCgroup::new(&self.prepared.facts.cgroups, name);
+    fn launch(&mut self, serial: u64, tmp_mib: u32, sources: &Sources, request: &[u8], fds: &BoxFds) {
+        if let Some(demand) = &mut self.demand {
+            demand.note(Instant::now());
+        }
+        let trees = match cut(sources) {
+            Ok(trees) => trees,
+            Err(error) => {
+                inside::fail(&fds.channel, error);
+                let _ = tell(&self.socket, &Event::Gone { serial, oom_killed: false, peak_memory_bytes: 0 });
+                return;
+            }
+        };
+        let disk = match self.disks.take(tmp_mib) {
+            Tmp::Disk(disk) => Some(disk),
+            Tmp::Memory => None,
+            Tmp::Make => {
+                // A disk takes as long as a box: a new process makes both, beside those of other launches.
+                let born = self.bear(Some(tmp_mib));
+                self.give(born, serial, trees, None, request, fds);
+                return;
+            }
+        };
+        let born = self.find_half().map_or_else(|| self.bear(None), Ok);
+        self.give(born, serial, trees, disk, request, fds);
+        self.tell_of_disks();
+    }
+
+    /// The box for the next launch: one that waits, or one that will soon.
+    fn find_half(&self) -> Option<Pid> {
+        let at = |wanted: Stage| {
+            let mut found = self.boxes.iter();
+            found.find(|(_, living)| living.stage == wanted && living.line.is_some()).map(|(pid, _)| *pid)
+        };
+        at(Stage::Ready).or_else(|| at(Stage::Building))
+    }
+
+    /// Starts a process that becomes a half-built box; with a disk of its own if a size is given.
+    fn bear(&mut self, disk_mib: Option<u32>) -> io::Result<Pid> {
+        let (ours, theirs) = fdpass::pair()?;
+        self.next_group += 1;
+        let cgroup = BoxCgroup::new(&self.prepared.facts.cgroups, cgroup::group_name(self.next_group));
+        let owner = self.owners.take().ok_or(io::Error::from_raw_os_error(libc::EUSERS))?;
         let network = self.networks.take();
         let own_network = if network.is_some() { 0 } else { libc::CLONE_NEWNET };
         let spaces =
             libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | own_network;
-        let tmp = self.disks.take(request.tmp_mib);
-        let Some(owner) = self.owners.take() else {
-            let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno: libc::EUSERS });
-            return;
-        };
-        let born = cgroup.create_v2(&request.limits).and_then(|group| {
+        let born = cgroup.create_v2().and_then(|group| {
             // SAFETY: the spawner has one thread, and `live` never returns.
             #[allow(unsafe_code)]
             match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
                 Forked::Child => {
-                    inside::live(&self.prepared, request, &cgroup, fds, inside::Stock { network, tmp, owner })
+                    let tmp = disk_mib.and_then(|size_mib| self.disks.template_of(size_mib));
+                    let birth = Birth { line: theirs, cgroup: &cgroup, owner, network, tmp };
+                    inside::live(&self.prepared, birth)
                 }
                 Forked::Parent(pid) => Ok(pid),
             }
         });
         match born {
             Ok(pid) => {
-                self.boxes.insert(pid, Living { serial: request.serial, owner, cgroup });
+                let living = Living { owner, cgroup, line: Some(ours), stage: Stage::Building };
+                self.boxes.insert(pid, living);
+                Ok(pid)
             }
             Err(error) => {
                 let _ = cgroup.remove();
                 self.owners.give_back(owner);
-                let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                let _ = tell(&self.socket, &Event::NotStarted { serial: request.serial, errno });
+                Err(error)
             }
         }
-        self.tell_of_disks();
+    }
+
+    /// Puts a launch on a box's line.
+    fn give(
+        &mut self,
+        born: io::Result<Pid>,
+        serial: u64,
+        trees: Vec<OwnedFd>,
+        disk: Option<OwnedFd>,
+        request: &[u8],
+        fds: &BoxFds,
+    ) {
+        let given = born.and_then(|pid| {
+            let living = self.boxes.get_mut(&pid).ok_or(io::ErrorKind::NotFound)?;
+            let was_ready = living.stage == Stage::Ready;
+            let until = was_ready.then(|| Instant::now() + TAKING_LIMIT);
+            living.stage = Stage::Given { serial, until };
+            let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound)?;
+            let delivery = Delivery::Launch { disk: disk.is_some(), request };
+            let fds = fds.all().chain(disk.as_ref().map(AsFd::as_fd)).collect::<Vec<_>>();
+            match deliver(line, &trees, &delivery, &fds) {
+                // It is dead, and will be reaped; the server hears of that then.
+                Err(_) if was_ready => Ok(()),
+                delivered => delivered,
+            }
+        });
+        if let Err(error) = given {
+            let errno = error.raw_os_error().unwrap_or(libc::EIO);
+            let _ = tell(&self.socket, &Event::NotStarted { serial, errno });
+        }
+    }
+
+    /// Brings a box that waits what it is for.
+    fn bind(&mut self, serial: u64, sources: &Sources, request: &[u8]) {
+        let mut boxes = self.boxes.iter();
+        // Otherwise it is dead, and the server has been told.
+        let Some((pid, living)) = boxes.find(|(_, living)| living.stage.serial() == Some(serial)) else {
+            return;
+        };
+        let bound = cut(sources).and_then(|trees| {
+            let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound).map_err(io::Error::from);
+            let sent = line.and_then(|line| deliver(line, &trees, &Delivery::Bind { request }, &[]));
+            sent.map_err(|source| StepError::new("reach the box", source))
+        });
+        if let Err(error) = bound {
+            let (step, errno) = error.told();
+            let _ = tell(&self.socket, &Event::NotBound { serial, step, errno });
+            end(*pid, living);
+        }
     }
 
     fn reap(&mut self) {
         let mut drain = [0_u8; 128];
         while rustix::io::read(&self.child_signals, &mut drain).is_ok_and(|length| length > 0) {}
         while let Ok(Some((pid, _))) = wait(WaitOptions::NOHANG) {
-            let Some(Living { serial, owner, cgroup }) = self.boxes.remove(&pid) else { continue };
+            // What it said before its end.
+            if self.boxes.get(&pid).is_some_and(|living| matches!(living.stage, Stage::Given { .. })) {
+                while self.boxes.get(&pid).is_some_and(|living| living.line.is_some()) {
+                    self.hear(pid);
+                }
+            }
+            let Some(Living { owner, cgroup, stage, .. }) = self.boxes.remove(&pid) else { continue };
             // Its init was the last of its processes.
             self.owners.give_back(owner);
             let oom_killed = cgroup.oom_kills() > 0;
@@ -284,7 +517,12 @@ impl Spawner {
             if cgroup.remove().is_err() {
                 self.leaving.push((cgroup, Instant::now() + REMOVAL_LIMIT));
             }
-            let _ = tell(&self.socket, &Event::Gone { serial, oom_killed, peak_memory_bytes });
+            let event = match stage {
+                Stage::Taken { serial } => Event::Gone { serial, oom_killed, peak_memory_bytes },
+                Stage::Given { serial, .. } => Event::NotTaken { serial },
+                Stage::Building | Stage::Ready => continue,
+            };
+            let _ = tell(&self.socket, &event);
         }
     }
 
@@ -297,16 +535,45 @@ impl Spawner {
     /// Kills everything and waits for it.
     fn end(&mut self) {
         for (pid, living) in &self.boxes {
-            living.cgroup.kill();
-            let _ = rustix::process::kill_process(*pid, Signal::KILL);
-            living.cgroup.kill();
+            end(*pid, living);
         }
         let deadline = Instant::now() + REMOVAL_LIMIT;
+        let step = Timespec::try_from(REMOVAL_PERIOD).ok();
         while !(self.boxes.is_empty() && self.leaving.is_empty()) && Instant::now() < deadline {
             let mut fds = [PollFd::new(&self.child_signals, PollFlags::IN)];
-            let _ = poll(&mut fds, Some(&REMOVAL_PERIOD));
+            let _ = poll(&mut fds, step.as_ref());
             self.reap();
             self.remove_leaving();
         }
     }
+}
+
+fn end(pid: Pid, living: &Living) {
+    living.cgroup.kill();
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+    living.cgroup.kill();
+}
+
+/// Cuts what a box shall see out of this process's view of the host, which the box has left by then.
+fn cut(sources: &Sources) -> Result<Vec<OwnedFd>, StepError> {
+    let mounts = sources.mounts.iter().map(|host| inside::root::cut(host));
+    mounts.chain(sources.folders.iter().map(|host| inside::root::cut_folder(host))).collect()
+}
+
+/// Sends a word to a box, after as many others as its trees need.
+fn deliver(
+    line: &OwnedFd,
+    trees: &[OwnedFd],
+    delivery: &Delivery<'_>,
+    fds: &[std::os::fd::BorrowedFd<'_>],
+) -> io::Result<()> {
+    for some in trees.chunks(fdpass::MAX_FDS) {
+        let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
+        fdpass::send(line, &protocol::encode(&Delivery::Trees)?, &some)?;
+    }
+    let mut record = protocol::encode(delivery)?;
+    let sent = fdpass::send(line, &record, fds);
+    // As for the request it was made from.
+    record.fill(0);
+    sent
 }
