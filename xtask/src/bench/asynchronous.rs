@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::Plan;
 use super::functions::{EVENT, EXPECTED, Function};
 use super::http::Connection;
 use super::load::{self, Load, Target};
 use super::platform::{Client, FUNCTIONS, Platform, invoke_request, signed_for};
-use super::report::{Better, Row};
+use super::report::{Better, Findings, Row};
 
 /// Clients that send events.
 const SENDERS: usize = 16;
@@ -32,55 +33,51 @@ const LIMIT: Duration = Duration::from_secs(300);
 const NAME: &str = "wait";
 
 /// Accepts events for a few seconds, then drains them, in every round.
-pub(super) fn accept_and_drain(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
+pub(super) fn accept_and_drain(plan: &Plan) -> Result<Findings, String> {
+    let folder = &plan.folder;
     let (mut accepted, mut drained, mut own) = (Vec::new(), Vec::new(), Vec::new());
     let mut synced = Vec::new();
-    for round in 0..repeats {
+    for round in 0..plan.repeats {
         let platform = Platform::start(&folder.join(format!("data{round}")))?;
         let mut client = platform.client()?;
         client.create(Function::Wait, NAME)?;
-        own.push(environments(&platform)?);
+        own.push(environments(&platform, plan)?);
         // Only now: clients that wait have a limit of ten requests per second for each reserved environment.
         let path = format!("/2017-10-31/functions/{NAME}/concurrency");
         client.call("PUT", &path, &json!({ "ReservedConcurrentExecutions": WORKERS }).to_string())?;
-        let before = reports(&platform)?.len();
         delay(&mut client)?;
         synced.push(syncs(folder)? * SENDERS as f64);
-        let load = senders(&platform)?;
+        let load = senders(&platform, plan)?;
         accepted.push(load.rate_per_s);
-        advance(&platform)?;
-        drained.push(drain(&platform, before)?);
+        // To where all events are due.
+        platform.advance(DELAY_MS + 1000)?;
+        drained.push(drain(&platform)?);
     }
     Ok(vec![
         Row::alone("async", "accepted, 16 clients, durable", "1/s", &accepted)
             .promised(Better::Higher, ACCEPTED_PER_S),
         // Each client waits for its event to be on disk: with all of them in every sync, this is the most there can be.
-        Row::beside("async", "accepted, vs all 16 in every sync", "1/s", (&accepted, &synced)),
-        Row::beside("async", "drained, vs 10 clients that wait", "1/s", (&drained, &own))
-            .promised(Better::Higher, DRAINED),
-    ])
+        Row::alone("async", "accepted, 16 clients, durable", "1/s", &accepted)
+            .versus("all 16 in every sync", &synced),
+        Row::alone("async", "drained", "1/s", &drained)
+            .versus("10 clients that wait", &own)
+            .promised_ratio(Better::Higher, DRAINED),
+    ]
+    .into())
 }
 
 /// What the environments do for as many clients as there may be environments.
-fn environments(platform: &Platform) -> Result<f64, String> {
+fn environments(platform: &Platform, plan: &Plan) -> Result<f64, String> {
     let request = || invoke_request(platform.address, NAME);
-    Ok(checked(Target { address: platform.address, request: &request, expected: EXPECTED }, WORKERS)?
-        .rate_per_s)
+    let target = Target { address: platform.address, request: &request, expected: EXPECTED };
+    Ok(load::run(target, WORKERS, plan.pace())?.rate_per_s)
 }
 
-fn senders(platform: &Platform) -> Result<Load, String> {
+fn senders(platform: &Platform, plan: &Plan) -> Result<Load, String> {
     let path = format!("{FUNCTIONS}/{NAME}/invocations");
     let event = [("x-amz-invocation-type", "Event")];
     let request = || signed_for("lambda", platform.address, "POST", &path, &event, EVENT);
-    checked(Target { address: platform.address, request: &request, expected: "" }, SENDERS)
-}
-
-fn checked(target: Target<'_>, clients: usize) -> Result<Load, String> {
-    let load = load::run(target, clients);
-    match &load.first_error {
-        None => Ok(load),
-        Some(error) => Err(format!("{} calls failed, the first: {error}", load.errors)),
-    }
+    load::run(Target { address: platform.address, request: &request, expected: "" }, SENDERS, plan.pace())
 }
 
 /// How often the disk syncs a few kilobytes at the end of a file, per second.
@@ -103,22 +100,8 @@ fn delay(client: &mut Client) -> Result<(), String> {
     client.send("POST", &format!("/2017-03-31/tags/{arn}"), &tags.to_string())
 }
 
-/// Moves the platform's clock to where all events are due.
-fn advance(platform: &Platform) -> Result<(), String> {
-    let body = json!({ "advance_ms": DELAY_MS + 1000 }).to_string();
-    let request = format!(
-        "POST /_lamplighter/clock HTTP/1.1\r\nhost: {}\r\nx-lamplighter: 1\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        platform.address,
-        body.len()
-    );
-    let wrong = |error: std::io::Error| format!("the clock cannot be moved: {error}");
-    let mut connection = Connection::open(platform.address).map_err(wrong)?;
-    connection.exchange(request.as_bytes()).map_err(wrong)?.good_body().map(|_| ())
-}
-
-/// Waits until no more events run; gives the rate, by the times of the REPORT lines that are new.
-fn drain(platform: &Platform, before: usize) -> Result<f64, String> {
+/// Waits until no more events run; gives the rate, by the times of the REPORT lines since the clock was moved on.
+fn drain(platform: &Platform) -> Result<f64, String> {
     let started = Instant::now();
     let (mut last, mut quiet) = (None, 0);
     // Quiet for two seconds: logs are written at least every second.
@@ -133,7 +116,9 @@ fn drain(platform: &Platform, before: usize) -> Result<f64, String> {
     }
     let mut times = reports(platform)?;
     times.sort_unstable();
-    let times = times.split_off(before.min(times.len()));
+    // What ran before the clock was moved on is older by all of that.
+    let since = times.last().map_or(0, |last| last - i64::try_from(DELAY_MS / 2).unwrap_or(0));
+    times.retain(|time| *time > since);
     match (times.first(), times.last()) {
         (Some(first), Some(last)) if last > first => {
             Ok((times.len() - 1) as f64 * 1000.0 / (last - first) as f64)

@@ -1,72 +1,150 @@
-//! Cold starts: the first invoke of a function beside the same runtime client started bare, and many at once.
+//! Cold starts: from the request until the answer, when no environment of the function exists.
+//!
+//! Before each one the function's configuration is changed, so that nothing that runs serves it any more, and the server
+//! is left alone until it does nothing: that is how a function is met that nobody has called for a while. Many at once
+//! are `burst-50`. The server's own records must say that the start was a cold one.
 
-use std::path::Path;
-use std::sync::Barrier;
-use std::thread;
-use std::time::Instant;
-
+use super::Plan;
 use super::bare;
-use super::functions::{EXPECTED, Function};
-use super::platform::Platform;
-use super::report::{Better, Row, median};
+use super::functions::{Bare, EXPECTED, Function};
+use super::platform::{Client, Platform, has_option};
+use super::report::{Better, Findings, Row, median, quantile};
 
-/// Starts per repeat and side.
-const STARTS: usize = 10;
-/// Simultaneous invokes of `burst-8`.
-const BURST: usize = 8;
+/// The name in tables of the same runtime client without a box.
+pub(super) const BARE: &str = "bare client";
+/// And of the interpreter that does nothing.
+const INTERPRETER: &str = "bare interpreter";
+/// The server's option against boxes and processes that are made ahead.
+const NO_STOCK: &str = "--no-stock";
 
-/// Every kind of runtime.
-pub(super) fn cold(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
-    let platform = Platform::start(&folder.join("data"))?;
-    let mut rows = Vec::new();
-    for function in Function::HELLOS {
-        let name = function.name();
-        let mut client = platform.client()?;
-        client.create(function, name)?;
-        client.invoke(name, EXPECTED)?;
-        bare::cold_start(function, folder)?;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for repeat in 0..repeats {
-            let (mut ours_ms, mut theirs_ms) = (Vec::new(), Vec::new());
-            for start in 0..STARTS {
-                theirs_ms.push(bare::cold_start(function, folder)?.as_secs_f64() * 1e3);
-                client.make_cold(name, &format!("{repeat}-{start}"))?;
-                ours_ms.push(client.invoke(name, EXPECTED)?.as_secs_f64() * 1e3);
-            }
-            ours.push(median(&ours_ms));
-            theirs.push(median(&theirs_ms));
-        }
-        let row = Row::beside("cold", format!("{name} first answer, vs bare"), "ms", (&ours, &theirs));
-        rows.push(row.promised(Better::Lower, 1.3));
-    }
-    Ok(rows)
+/// A kind of function, how often it is started in a round, and what is promised of the middle start, in milliseconds.
+struct Case {
+    function: Function,
+    starts: usize,
+    promise_ms: Option<f64>,
 }
 
-/// Eight invokes of a function that takes 200 ms, nothing warm.
-pub(super) fn burst(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
-    let platform = Platform::start(&folder.join("data"))?;
-    let name = Function::Slow.name();
-    platform.client()?.create(Function::Slow, name)?;
-    platform.client()?.invoke(name, EXPECTED)?;
-    let mut times_ms = Vec::new();
-    for repeat in 0..repeats {
-        platform.client()?.make_cold(name, &repeat.to_string())?;
-        let barrier = Barrier::new(BURST + 1);
-        let taken: Result<f64, String> = thread::scope(|scope| {
-            let invoke = || {
-                let client = platform.client();
-                barrier.wait();
-                client.and_then(|mut client| client.invoke(name, EXPECTED))
-            };
-            let threads: Vec<_> = (0..BURST).map(|_| scope.spawn(invoke)).collect();
-            barrier.wait();
-            let started = Instant::now();
-            for thread in threads {
-                thread.join().map_err(|_| "a client thread panicked".to_owned())??;
-            }
-            Ok(started.elapsed().as_secs_f64() * 1e3)
-        });
-        times_ms.push(taken?);
+const CASES: [Case; 7] = [
+    Case { function: Function::Python, starts: 15, promise_ms: Some(10.0) },
+    Case { function: Function::Node, starts: 15, promise_ms: Some(10.0) },
+    Case { function: Function::Native, starts: 15, promise_ms: None },
+    Case { function: Function::Boto3, starts: 5, promise_ms: Some(70.0) },
+    Case { function: Function::HostBoto3, starts: 5, promise_ms: Some(70.0) },
+    Case { function: Function::Pandas, starts: 5, promise_ms: None },
+    Case { function: Function::NodeSdk, starts: 5, promise_ms: None },
+];
+
+/// Every kind of function.
+pub(super) fn cold(plan: &Plan) -> Result<Findings, String> {
+    let mut findings = Findings::default();
+    if !has_option(NO_STOCK) {
+        findings.note("cold", "pools off: not available: this server has no pools to switch off");
     }
-    Ok(vec![Row::alone("burst-8", "8 at once, 200 ms each, all done", "ms", &times_ms)])
+    for case in &CASES {
+        // What cannot be installed here is told, and the others are measured.
+        match case.function.package().and_then(|_| case.function.bare(&plan.folder)) {
+            Ok(bare) => findings.rows.extend(case.measure(&bare, plan)?),
+            Err(error) => {
+                findings.note("cold", format!("{}: not available: {error}", case.function.title()));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+/// Times in milliseconds.
+#[derive(Default)]
+struct Times {
+    ours: Vec<f64>,
+    unpooled: Vec<f64>,
+    bare: Vec<f64>,
+    interpreter: Vec<f64>,
+}
+
+impl Case {
+    fn measure(&self, bare: &Bare, plan: &Plan) -> Result<Vec<Row>, String> {
+        let function = self.function;
+        let env = function.server_env()?;
+        let start = |arguments: &[&str], name: &str| {
+            let data = plan.folder.join(format!("{}-{name}", function.name()));
+            Subject::start(function, Platform::with_env(arguments, &env, &data)?)
+        };
+        let mut ours = start(&["start"], "pooled")?;
+        let mut unpooled =
+            has_option(NO_STOCK).then(|| start(&["start", NO_STOCK], "unpooled")).transpose()?;
+        bare::cold_start(bare)?;
+        let mut rounds = Vec::new();
+        for _ in 0..plan.repeats {
+            let mut times = Times::default();
+            for _ in 0..plan.times(self.starts) {
+                let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+                times.bare.push(ms(bare::cold_start(bare)?));
+                times.interpreter.extend(bare::interpreter_start(function)?.map(ms));
+                times.ours.push(ours.cold_start_ms()?);
+                if let Some(unpooled) = &mut unpooled {
+                    times.unpooled.push(unpooled.cold_start_ms()?);
+                }
+            }
+            rounds.push(times);
+        }
+        Ok(self.rows(&rounds))
+    }
+
+    fn rows(&self, rounds: &[Times]) -> Vec<Row> {
+        let title = self.function.title();
+        let each = |value: &dyn Fn(&Times) -> f64| rounds.iter().map(value).collect::<Vec<f64>>();
+        let row = |measure: &str, value: &dyn Fn(&[f64]) -> f64| {
+            let row =
+                Row::alone("cold", format!("{title} {measure}"), "ms", &each(&|times| value(&times.ours)));
+            row.versus(BARE, &each(&|times| value(&times.bare)))
+        };
+        let middle = row("p50", &median);
+        let mut rows = vec![match self.promise_ms {
+            Some(limit_ms) => middle.promised(Better::Lower, limit_ms),
+            None => middle,
+        }];
+        let middle = || Row::alone("cold", format!("{title} p50"), "ms", &each(&|times| median(&times.ours)));
+        if rounds.iter().all(|times| !times.interpreter.is_empty()) {
+            rows.push(middle().versus(INTERPRETER, &each(&|times| median(&times.interpreter))));
+        }
+        if rounds.iter().all(|times| !times.unpooled.is_empty()) {
+            rows.push(middle().versus("pools off", &each(&|times| median(&times.unpooled))));
+        }
+        rows.push(row("min", &|times| quantile(times, 0.0)));
+        rows.push(row("p90", &|times| quantile(times, 0.9)));
+        rows
+    }
+}
+
+/// A server with one function.
+struct Subject {
+    function: Function,
+    platform: Platform,
+    client: Client,
+    starts: usize,
+}
+
+impl Subject {
+    fn start(function: Function, platform: Platform) -> Result<Self, String> {
+        let mut client = platform.client()?;
+        client.create(function, function.name())?;
+        // The first start ever finds the interpreter and fills the page cache; every later one is measured.
+        client.invoke(function.name(), EXPECTED)?;
+        Ok(Subject { function, platform, client, starts: 0 })
+    }
+
+    fn cold_start_ms(&mut self) -> Result<f64, String> {
+        let name = self.function.name();
+        self.starts += 1;
+        self.client.make_cold(name, &self.starts.to_string())?;
+        self.platform.settle();
+        let (_, since) = self.platform.cold_since(0)?;
+        let time = self.client.invoke(name, EXPECTED)?;
+        match self.platform.cold_among(1, since)? {
+            1 => Ok(time.as_secs_f64() * 1e3),
+            _ => {
+                Err(format!("{name} was started {} times and answered from a warm environment", self.starts))
+            }
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Message<'a> {
     pub(super) body: &'a [u8],
 }
 
-impl Message<'_> {
+impl<'a> Message<'a> {
     /// The status code of an answer.
     pub(super) fn status(&self) -> Option<u16> {
         let text = std::str::from_utf8(self.head.get(9..12)?).ok()?;
@@ -46,7 +46,7 @@ impl Message<'_> {
     }
 
     /// The answer's body when its status is a good one and the function did not fail.
-    pub(super) fn good_body(&self) -> Result<&[u8], String> {
+    pub(super) fn good_body(&self) -> Result<&'a [u8], String> {
         let is_good = self.status().is_some_and(|status| (200..300).contains(&status));
         if is_good && self.header("x-amz-function-error").is_none() {
             return Ok(self.body);

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use base::Clock;
@@ -14,8 +15,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use wire::sigv4::{Signer, sign};
 
-use super::functions::{EVENT, Function, MEMORY_MIB};
+use super::functions::{EVENT, EXPECTED, Function, MEMORY_MIB};
 use super::http::Connection;
+use super::process;
 use crate::tools;
 
 const REGION: &str = "us-east-1";
@@ -30,10 +32,27 @@ pub(super) struct Platform {
     pub(super) address: SocketAddr,
 }
 
-/// The binary under measurement: `$LAMPLIGHTER_BIN`, or the release build.
+/// What `--binary` says.
+static BINARY: OnceLock<PathBuf> = OnceLock::new();
+
+/// Sets the binary under measurement, once.
+pub(super) fn use_binary(path: &Path) {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // A second one does not come: there is one command line.
+    let _ = BINARY.set(absolute);
+}
+
+/// The binary under measurement: what `--binary` or `$LAMPLIGHTER_BIN` says, or the release build.
 pub(super) fn binary() -> PathBuf {
-    let set = std::env::var_os("LAMPLIGHTER_BIN").map(PathBuf::from);
-    set.unwrap_or_else(|| tools::target_dir().join("release/lamplighter"))
+    let set = || std::env::var_os("LAMPLIGHTER_BIN").map(PathBuf::from);
+    let built = || tools::target_dir().join("release/lamplighter");
+    BINARY.get().cloned().or_else(set).unwrap_or_else(built)
+}
+
+/// Whether `lamplighter start` has an option.
+pub(super) fn has_option(name: &str) -> bool {
+    let output = Command::new(binary()).args(["start", "--help"]).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(name))
 }
 
 /// A command of the binary, with nothing in its environment that would steer it.
@@ -64,7 +83,14 @@ impl Platform {
 
     /// The same for any subcommand that serves.
     pub(super) fn with(arguments: &[&str], data: &Path) -> Result<Self, String> {
-        let mut child = spawn(command(arguments, data, "127.0.0.1:0")?)?;
+        Self::with_env(arguments, &[], data)
+    }
+
+    /// The same with something in its environment.
+    pub(super) fn with_env(arguments: &[&str], env: &[(&str, String)], data: &Path) -> Result<Self, String> {
+        let mut command = command(arguments, data, "127.0.0.1:0")?;
+        command.envs(env.iter().map(|(name, value)| (name, value)));
+        let mut child = spawn(command)?;
         let stdout = child.stdout.take().ok_or("no standard output")?;
         let mut line = String::new();
         // The pipe stays open in a thread that reads on: the server must not meet a closed one.
@@ -93,6 +119,54 @@ impl Platform {
     /// The process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits until it does nothing: what has ended is gone, what it prepares ahead is ready.
+    pub(super) fn settle(&self) {
+        process::wait_until_quiet(self.pid());
+    }
+
+    /// Moves its clock on.
+    pub(super) fn advance(&self, ms: u64) -> Result<(), String> {
+        let body = json!({ "advance_ms": ms }).to_string();
+        self.private("POST", "clock", &body).map(|_| ())
+    }
+
+    /// How many invocations after this one had a cold start, and the last of all.
+    pub(super) fn cold_since(&self, since: u64) -> Result<(usize, u64), String> {
+        let answer = self.private("GET", &format!("invocations?since={since}"), "")?;
+        let records = answer["invocations"].as_array().ok_or("the records are no list")?;
+        let cold = records.iter().filter(|record| record["cold"] == true).count();
+        Ok((cold, answer["last"].as_u64().unwrap_or(since)))
+    }
+
+    /// The same when `count` more invocations have been recorded: records are written when the answers leave.
+    pub(super) fn cold_among(&self, count: usize, since: u64) -> Result<usize, String> {
+        let started = Instant::now();
+        loop {
+            let (cold, last) = self.cold_since(since)?;
+            if last >= since + count as u64 {
+                return Ok(cold);
+            }
+            if started.elapsed() > Duration::from_secs(5) {
+                return Err(format!("{count} invocations were made, {} recorded", last - since));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// A call of the command line's own API.
+    fn private(&self, method: &str, path: &str, body: &str) -> Result<Value, String> {
+        let request = format!(
+            "{method} /_lamplighter/{path} HTTP/1.1\r\nhost: {}\r\nx-lamplighter: 1\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            self.address,
+            body.len()
+        );
+        let wrong = |error: &dyn std::fmt::Display| format!("{method} {path}: {error}");
+        let mut connection = Connection::open(self.address).map_err(|error| wrong(&error))?;
+        let answer = connection.exchange(request.as_bytes()).map_err(|error| wrong(&error))?;
+        serde_json::from_slice(answer.good_body()?).map_err(|error| wrong(&error))
     }
 
     /// Ends it as Ctrl-C does, so that its data is in order.
@@ -195,15 +269,23 @@ impl Client {
 
     /// Creates a function and waits until it is active.
     pub(super) fn create(&mut self, function: Function, name: &str) -> Result<(), String> {
-        let request = json!({
+        self.create_with(function, name, &json!({}))
+    }
+
+    /// The same with more settings.
+    pub(super) fn create_with(&mut self, function: Function, name: &str, more: &Value) -> Result<(), String> {
+        let mut request = json!({
             "FunctionName": name,
             "Runtime": function.runtime(),
             "Handler": function.handler(),
             "Role": "arn:aws:iam::000000000000:role/bench",
             "MemorySize": MEMORY_MIB,
-            "Timeout": 10,
+            "Timeout": 30,
             "Code": { "ZipFile": STANDARD.encode(function.package()?) },
         });
+        if let (Some(request), Some(more)) = (request.as_object_mut(), more.as_object()) {
+            request.extend(more.clone());
+        }
         self.call("POST", FUNCTIONS, &request.to_string())?;
         self.settled(name)
     }
@@ -219,6 +301,9 @@ impl Client {
         let started = Instant::now();
         while started.elapsed() < LIMIT {
             let answer = self.call("GET", &format!("{FUNCTIONS}/{name}/configuration"), "")?;
+            if answer["State"] == "Failed" {
+                return Err(format!("{name}: {}", answer["StateReason"]));
+            }
             if answer["State"] == "Active" && answer["LastUpdateStatus"] == "Successful" {
                 return Ok(());
             }
@@ -227,11 +312,49 @@ impl Client {
         Err(format!("{name} did not become active"))
     }
 
+    /// Publishes a version and waits until it is active; gives its number.
+    pub(super) fn publish(&mut self, name: &str) -> Result<String, String> {
+        let answer = self.call("POST", &format!("{FUNCTIONS}/{name}/versions"), "{}")?;
+        let version = answer["Version"].as_str().ok_or("a version without a number")?.to_owned();
+        let path = format!("{FUNCTIONS}/{name}/configuration?Qualifier={version}");
+        let started = Instant::now();
+        while started.elapsed() < LIMIT {
+            let answer = self.call("GET", &path, "")?;
+            match answer["State"].as_str() {
+                Some("Active") => return Ok(version),
+                Some("Pending") => std::thread::sleep(Duration::from_millis(5)),
+                _ => return Err(format!("{name}:{version}: {}", answer["StateReason"])),
+            }
+        }
+        Err(format!("{name}:{version} did not become active"))
+    }
+
     /// One invoke, checked; how long it took.
     pub(super) fn invoke(&mut self, name: &str, expected: &str) -> Result<Duration, String> {
         let request = invoke_request(self.address, name);
         let started = Instant::now();
         super::load::one(&mut self.connection, &request, expected)?;
         Ok(started.elapsed())
+    }
+
+    /// One invoke of a version, checked; how long it took, and the end of the log.
+    pub(super) fn invoke_with_log(
+        &mut self,
+        name: &str,
+        version: &str,
+    ) -> Result<(Duration, String), String> {
+        let path = format!("{FUNCTIONS}/{name}/invocations?Qualifier={version}");
+        let headers = [("content-type", "application/json"), ("x-amz-log-type", "Tail")];
+        let request = signed_for("lambda", self.address, "POST", &path, &headers, EVENT);
+        let started = Instant::now();
+        let answer = self.connection.exchange(&request).map_err(|error| format!("invoke: {error}"))?;
+        let time = started.elapsed();
+        let body = String::from_utf8_lossy(answer.good_body()?).into_owned();
+        if !body.contains(EXPECTED) {
+            return Err(format!("unexpected body: {body}"));
+        }
+        let log = answer.header("x-amz-log-result").unwrap_or_default();
+        let log = STANDARD.decode(log).map_err(|error| format!("x-amz-log-result: {error}"))?;
+        Ok((time, String::from_utf8_lossy(&log).into_owned()))
     }
 }

@@ -6,12 +6,12 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::Plan;
 use super::functions::Function;
 use super::platform::{Platform, signed};
-use super::report::{Better, Row, median};
+use super::report::{Better, Findings, Row, median};
 
 /// First bytes that are timed in each round.
 const CALLS: usize = 300;
@@ -25,13 +25,13 @@ const TAIL_BYTES: usize = 256;
 const END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Node.js through InvokeWithResponseStream, one client, one connection.
-pub(super) fn streaming(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
-    let platform = Platform::start(&folder.join("data"))?;
+pub(super) fn streaming(plan: &Plan) -> Result<Findings, String> {
+    let platform = Platform::start(&plan.folder.join("data"))?;
     platform.client()?.create(Function::Stream, Function::Stream.name())?;
     let mut client = Client::open(&platform)?;
     client.call(0)?;
     let (mut middle, mut high, mut rate) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..repeats {
+    for _ in 0..plan.repeats {
         let mut firsts = Vec::with_capacity(CALLS);
         for _ in 0..CALLS {
             firsts.push(client.call(0)?.first_ms);
@@ -50,7 +50,8 @@ pub(super) fn streaming(folder: &Path, repeats: usize) -> Result<Vec<Row>, Strin
         row("first byte after its write, p50", "ms", &middle).promised(Better::Lower, 5.0),
         row("first byte after its write, p99", "ms", &high),
         row("rate over 100 MB", "MB/s", &rate),
-    ])
+    ]
+    .into())
 }
 
 /// One streamed answer.

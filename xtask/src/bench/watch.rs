@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::Plan;
 use super::platform::{Client, FUNCTIONS, Platform};
-use super::report::{Better, Row, median};
+use super::report::{Better, Findings, Row, median};
 
 /// Saves per repeat.
 const SAVES: usize = 5;
@@ -24,7 +25,8 @@ Resources:
 ";
 
 /// `lamplighter run DIR --watch` with a small Python function.
-pub(super) fn watch(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
+pub(super) fn watch(plan: &Plan) -> Result<Findings, String> {
+    let folder = &plan.folder;
     let application = folder.join("application");
     let code = application.join("python/app.py");
     let wrong = |error: std::io::Error| format!("{}: {error}", application.display());
@@ -36,7 +38,7 @@ pub(super) fn watch(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
     let mut client = platform.client()?;
     watching(&folder.join("data.log"))?;
     let mut times_ms = Vec::new();
-    for repeat in 0..repeats {
+    for repeat in 0..plan.repeats {
         let mut round_ms = Vec::new();
         for save in 0..SAVES {
             let before = sha(&mut client)?;
@@ -54,7 +56,8 @@ pub(super) fn watch(folder: &Path, repeats: usize) -> Result<Vec<Row>, String> {
         }
         times_ms.push(median(&round_ms));
     }
-    Ok(vec![Row::alone("watch", "save to deployed", "ms", &times_ms).promised(Better::Lower, 100.0)])
+    let row = Row::alone("watch", "save to deployed", "ms", &times_ms);
+    Ok(vec![row.promised(Better::Lower, 100.0)].into())
 }
 
 fn source(marker: &str) -> String {
