@@ -15,6 +15,7 @@ use std::time::Duration;
 use base::{AccountId, ApiError, Clock, Region, Timestamp};
 use frontdoor::FrontDoorHandle;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use super::log_store::{FrontDoorLogs, LogStore};
 
@@ -33,6 +34,9 @@ const ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long events gather before they are written, so that a busy function costs few transactions.
 const GATHER: Duration = Duration::from_millis(100);
+/// How many streams are written at a time. What is written at the same time meets in the store's group commit: one sync
+/// for all of them, where one after another would be one sync each.
+const WRITES_AT_A_TIME: usize = 64;
 
 /// One log event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -238,9 +242,7 @@ async fn work(inner: Weak<Inner>, store: Arc<dyn LogStore>) {
             continue;
         }
         let taken: u64 = events.iter().map(|stream| stream.events.len() as u64).sum();
-        for (target, events) in by_stream(events, dropped, sink.clock.now().as_millis()) {
-            write(&*store, &target, events).await;
-        }
+        write_all(&store, by_stream(events, dropped, sink.clock.now().as_millis())).await;
         sink.settled.send_modify(|settled| *settled += taken);
     }
 }
@@ -331,6 +333,19 @@ fn batches(events: Vec<LogEvent>) -> Vec<Vec<LogEvent>> {
         batches.push(batch);
     }
     batches
+}
+
+/// Writes the events of different streams side by side. Returns when all are stored, or given up.
+async fn write_all(store: &Arc<dyn LogStore>, streams: Vec<(Arc<Target>, Vec<LogEvent>)>) {
+    let mut writes = JoinSet::new();
+    for (target, events) in streams {
+        if writes.len() == WRITES_AT_A_TIME {
+            writes.join_next().await;
+        }
+        let store = Arc::clone(store);
+        writes.spawn(async move { write(&*store, &target, events).await });
+    }
+    while writes.join_next().await.is_some() {}
 }
 
 async fn write(store: &dyn LogStore, target: &Target, events: Vec<LogEvent>) {

@@ -56,6 +56,7 @@ async fn serve(stream: TcpStream, session: Arc<Session>) {
         read: BytesMut::with_capacity(READ_BYTES),
         write: BytesMut::new(),
         session,
+        owes_accepted: false,
         broken_off: false,
         unanswered: None,
     };
@@ -73,6 +74,9 @@ pub(super) struct Connection {
     pub(super) read: BytesMut,
     write: BytesMut,
     pub(super) session: Arc<Session>,
+    /// An answer was accepted, and the peer is told so together with the next event, which it asked for in the same
+    /// breath: one write and one wake-up instead of two.
+    owes_accepted: bool,
     /// The rest of what the peer sends is not worth reading: close after the answer.
     broken_off: bool,
     /// The event that was written last, as long as nothing was read after it.
@@ -99,7 +103,11 @@ impl Connection {
 
     async fn run(&mut self) -> io::Result<()> {
         loop {
-            let head = match http1::take_head(&mut self.read) {
+            let head = http1::take_head(&mut self.read);
+            if !matches!(&head, Ok(Some(head)) if head.asks_for_next()) {
+                self.write_owed().await?;
+            }
+            let head = match head {
                 Ok(Some(head)) => head,
                 Ok(None) => {
                     self.read.reserve(READ_BYTES);
@@ -125,6 +133,7 @@ impl Connection {
                 self.answer(head, body).await?;
             }
             if !keep_alive || self.broken_off {
+                self.write_owed().await?;
                 return self.stream.shutdown().await;
             }
         }
@@ -184,20 +193,41 @@ impl Connection {
             _ => None,
         };
         match (self.session.respond(id, answer), failure) {
+            (Ok(()), None) if !self.read.is_empty() => {
+                self.owes_accepted = true;
+                Ok(())
+            }
             (Ok(()), None) => self.stream.write_all(http1::ACCEPTED).await,
             (Ok(()), Some(failure)) => self.stream.write_all(&failure).await,
             (Err(refusal), _) => self.stream.write_all(&http1::refusal(&refusal)).await,
         }
     }
 
+    /// Tells the peer that its answer was accepted, if that is still to be done.
+    async fn write_owed(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.owes_accepted) {
+            self.stream.write_all(http1::ACCEPTED).await?;
+        }
+        Ok(())
+    }
+
     async fn next(&mut self) -> io::Result<()> {
         let waiting = match self.session.next() {
             Ok(Next::Event(event)) => return self.write_event(event).await,
             Ok(Next::Wait(waiting)) => waiting,
-            Err(refusal) => return self.stream.write_all(&http1::refusal(&refusal)).await,
+            Err(refusal) => {
+                self.write_owed().await?;
+                return self.stream.write_all(&http1::refusal(&refusal)).await;
+            }
         };
-        let event = self.wait_for(waiting).await?;
-        self.write_event(event).await
+        match self.wait_for(waiting).await {
+            Ok(event) => self.write_event(event).await,
+            Err(error) => {
+                // Another connection may ask in this one's place now; that its answer was accepted is true all the same.
+                let _ = self.write_owed().await;
+                Err(error)
+            }
+        }
     }
 
     async fn extension(&mut self, wish: Wish, headers: &Headers, body: &Body) -> io::Result<()> {
@@ -236,6 +266,9 @@ impl Connection {
 
     async fn write_event(&mut self, event: Event) -> io::Result<()> {
         self.write.clear();
+        if std::mem::take(&mut self.owes_accepted) {
+            self.write.extend_from_slice(http1::ACCEPTED);
+        }
         http1::write_event_head(&mut self.write, &event);
         let written = if event.payload.len() <= INLINE_PAYLOAD_BYTES {
             self.write.extend_from_slice(&event.payload);

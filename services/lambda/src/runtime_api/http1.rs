@@ -51,6 +51,13 @@ pub(super) struct Head {
     pub(super) extension: Headers,
 }
 
+impl Head {
+    /// A plain question for the next event.
+    pub(super) fn asks_for_next(&self) -> bool {
+        self.route == Route::Next && self.body == BodyLength::Exactly(0)
+    }
+}
+
 /// The bytes are no HTTP/1.1 request that is served here.
 #[derive(Debug, thiserror::Error)]
 #[error("not an HTTP/1.1 request: {0}")]

@@ -89,6 +89,36 @@ async fn an_event_waits_for_the_runtime_and_the_runtime_for_an_event() {
 }
 
 #[tokio::test]
+async fn who_asks_for_more_at_once_is_told_of_both_at_once() {
+    let mut api = api().await;
+    let (first, second) = (event(b"1"), event(b"2"));
+    let id = first.request_id.clone();
+    let answer = api.session.offer(first);
+    assert_eq!(api.send(NEXT).await, (200, "1".to_owned()));
+    let post = |id: &RequestId| {
+        format!("POST /2018-06-01/runtime/invocation/{id}/response HTTP/1.1\r\nContent-Length: 3\r\n\r\none")
+    };
+    api.stream.write_all(format!("{}{NEXT}", post(&id)).as_bytes()).await.unwrap();
+    assert!(matches!(answer.await, Ok(Answer::Response(body)) if body == "one"));
+    api.session.parked().await;
+    let second_id = second.request_id.clone();
+    let _answer = api.session.offer(second);
+    let mut bytes = vec![0; 4096];
+    let count = api.stream.read(&mut bytes).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+    assert!(text.starts_with("HTTP/1.1 202 "), "{text}");
+    assert!(text.contains("HTTP/1.1 200 OK") && text.ends_with("\r\n\r\n2"), "{text}");
+
+    // A refused question is answered after the answer, and half a question is none yet.
+    let (half, rest) = NEXT.split_at(10);
+    api.stream.write_all(format!("{}{half}", post(&second_id)).as_bytes()).await.unwrap();
+    assert_eq!(read(&mut api.stream).await.0, 202);
+    let third = event(b"3");
+    let _answer = api.session.offer(third);
+    assert_eq!(api.send(rest).await, (200, "3".to_owned()));
+}
+
+#[tokio::test]
 async fn requests_out_of_turn_are_refused_as_aws_does() {
     let mut api = api().await;
     let refused = |from: &str, to: &str| {
