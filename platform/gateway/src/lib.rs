@@ -13,6 +13,7 @@
 //! that the assembly gives.
 
 mod admin;
+mod again;
 mod answer;
 mod auth;
 mod body;

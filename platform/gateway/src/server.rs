@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
+use crate::again::Again;
 use crate::body::Budget;
 use crate::{Inner, SourceKind, flow};
 
@@ -99,12 +99,12 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, peer: IpAddr, mut phase:
         let gate = Arc::clone(&gate);
         async move { Ok::<_, Infallible>(flow::answer(&gate, peer, request).await) }
     });
-    let mut served = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut served = Again::new(builder.serve_connection(TokioIo::new(stream), service));
     let mut draining = false;
     loop {
         let wanted = if draining { Phase::Closed } else { Phase::Draining };
         tokio::select! {
-            ended = served.as_mut() => {
+            ended = &mut served => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, error = %error, "connection ended early");
                 }
@@ -115,7 +115,7 @@ async fn connection(gate: Arc<Gate>, stream: TcpStream, peer: IpAddr, mut phase:
                     return;
                 }
                 draining = true;
-                served.as_mut().graceful_shutdown();
+                served.inner().graceful_shutdown();
             }
         }
     }

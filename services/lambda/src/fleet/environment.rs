@@ -68,7 +68,10 @@ struct Peak {
 /// Measuring takes longer than a short request: one that took less than this is reported with the peak as it was
 /// measured less than [`PEAK_AGE`] ago.
 const SHORT_REQUEST: Duration = Duration::from_millis(10);
-const PEAK_AGE: Duration = Duration::from_millis(50);
+const PEAK_AGE: Duration = Duration::from_millis(200);
+/// An environment that is busy all the time is looked at this many times less often; so many times longer it may take
+/// until it is frozen once it is idle.
+const MAX_BACK_OFF: u32 = 5;
 /// A request that lasts longer than this is not worth looking at its end again and again.
 const LONG_USE: Duration = Duration::from_millis(50);
 
@@ -472,6 +475,8 @@ fn about(function: &FunctionConfig) -> About {
 /// Freezes the environment a moment after it became idle. The moment spares a busy function the freezing and thawing
 /// between two requests. While it waits it keeps nothing of the environment alive.
 async fn freeze_when_idle(weak: Weak<Environment>, after: Duration, on_change: OnChange) {
+    // While requests come all the time it looks less and less often.
+    let mut looks: u32 = 0;
     loop {
         let Some(environment) = weak.upgrade() else { return };
         let next = environment.try_freeze(after);
@@ -483,8 +488,11 @@ async fn freeze_when_idle(weak: Weak<Environment>, after: Duration, on_change: O
         drop(environment);
         match next {
             Freeze::Wait => idle.notified().await,
-            Freeze::Done => {}
-            Freeze::In(left) => tokio::time::sleep(left).await,
+            Freeze::Done => looks = 0,
+            Freeze::In(left) => {
+                tokio::time::sleep(left.saturating_mul(looks.clamp(1, MAX_BACK_OFF))).await;
+                looks = looks.saturating_add(1);
+            }
             Freeze::NotParked => {
                 session.parked().await;
                 if session.has_departed() {

@@ -34,6 +34,8 @@ const ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long events gather before they are written, so that a busy function costs few transactions.
 const GATHER: Duration = Duration::from_millis(100);
+/// How often the worker looks whether the queue still has users.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How many streams are written at a time. What is written at the same time meets in the store's group commit: one sync
 /// for all of them, where one after another would be one sync each.
 const WRITES_AT_A_TIME: usize = 64;
@@ -231,43 +233,33 @@ impl Queue {
 async fn work(inner: Weak<Inner>, store: Arc<dyn LogStore>) {
     loop {
         let Some(sink) = inner.upgrade() else { return };
+        // Also when there are events already: a log that never rests gathers, too.
+        if !wait(&sink).await {
+            continue;
+        }
         let (events, dropped) = {
             let mut queue = sink.lock();
             queue.bytes = 0;
             queue.places.clear();
             (std::mem::take(&mut queue.streams), std::mem::take(&mut queue.dropped))
         };
-        if events.is_empty() && dropped.is_empty() {
-            wait(sink, &inner).await;
-            continue;
-        }
         let taken: u64 = events.iter().map(|stream| stream.events.len() as u64).sum();
         write_all(&store, by_stream(events, dropped, sink.clock.now().as_millis())).await;
         sink.settled.send_modify(|settled| *settled += taken);
     }
 }
 
-/// Waits for events, without keeping the queue alive.
-async fn wait(sink: Arc<Inner>, inner: &Weak<Inner>) {
-    let filled = async { sink.filled.notified().await };
-    tokio::pin!(filled);
-    loop {
-        tokio::select! {
-            () = &mut filled => {
-                tokio::select! {
-                    () = tokio::time::sleep(GATHER) => {}
-                    () = sink.hurry.notified() => {}
-                }
-                return;
-            }
-            // Nobody tells when the last user is gone: look now and then.
-            () = tokio::time::sleep(Duration::from_secs(5)) => {
-                if inner.strong_count() == 1 {
-                    return;
-                }
-            }
-        }
+/// Waits until there are events, and while they gather. False: there are none yet, look whether anybody is there.
+async fn wait(sink: &Inner) -> bool {
+    // Nobody tells when the last user is gone: look now and then.
+    if tokio::time::timeout(LOOK_EVERY, sink.filled.notified()).await.is_err() {
+        return false;
     }
+    tokio::select! {
+        () = tokio::time::sleep(GATHER) => {}
+        () = sink.hurry.notified() => {}
+    }
+    true
 }
 
 /// Each stream's events with what it lost in front of them, because the oldest were dropped.
