@@ -12,6 +12,10 @@ _VERSION = b"/2018-06-01/runtime/"
 _CHUNK = 65536
 # The platform's servers refuse huge headers. The cause is for tracing only.
 _MAX_CAUSE = 16 * 1024
+# How the platform says that an answer is accepted. It need not: whatever else comes is read as any answer is.
+_ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n" b'{"status":"OK"}\n'
+)
 
 
 class RuntimeApi:
@@ -56,7 +60,12 @@ class RuntimeApi:
     def _post_then_next(self, path, headers, payload):
         self._send(self._post(b"invocation/" + path, headers, payload) + self._next)
         # A refusal (too large, too late) is the platform's to report: the function goes on with the next event.
-        self._receive()
+        data = self._pending or self._more()
+        if data.startswith(_ACCEPTED):
+            self._pending = data[len(_ACCEPTED) :]
+        else:
+            self._pending = data
+            self._receive()
         try:
             if self._socket is not None:
                 return self._receive_event()
