@@ -252,6 +252,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     crate::records::offer(&gateway, &fleet);
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
+    lambda.restore_snapshots().await.map_err(|e| failed(&e))?;
     Ok(Assembled { front_door, gateway, fleet, lambda, logs })
 }
 

@@ -17,6 +17,8 @@ type File = (&'static str, &'static [u8]);
 
 static PYTHON: &[File] = &[
     ("bootstrap.py", include_bytes!("../python/bootstrap.py")),
+    ("snapshot_restore_py.py", include_bytes!("../python/snapshot_restore_py.py")),
+    ("lamplighter_runtime/snapshot.py", include_bytes!("../python/lamplighter_runtime/snapshot.py")),
     ("lamplighter_runtime/__init__.py", include_bytes!("../python/lamplighter_runtime/__init__.py")),
     ("lamplighter_runtime/http.py", include_bytes!("../python/lamplighter_runtime/http.py")),
     ("lamplighter_runtime/codec.py", include_bytes!("../python/lamplighter_runtime/codec.py")),

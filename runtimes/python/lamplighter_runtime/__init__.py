@@ -48,6 +48,11 @@ def main():
 
         # It returns in a restored process only, which goes on as one that has just booted.
         image.make(purpose)
+    elif purpose == "snap-start":
+        from . import snapshot
+
+        del environ["LAMPLIGHTER_IMAGE"]
+        snapshot.begin()
     set_search_path(environ)
     codec.settle(environ)
     context.settle(environ)
@@ -66,6 +71,10 @@ def main():
         errors.log(report)
         api.initialisation_failed(codec.encode_error(report), report["errorType"])
         sys.exit(1)
+    if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        from . import snapshot
+
+        snapshot.go_through(api)
     serve(api, handler)
 
 

@@ -53,6 +53,23 @@ class RuntimeApi:
         self._send(self._post(b"init/error", _error_headers(error_type), payload))
         self._receive()
 
+    def restore_next(self):
+        """Tells that the function has initialised, and may be kept as a snapshot."""
+        self._send(b"GET " + _VERSION + b"restore/next" + self._common + b"\r\n")
+        status, _, body = self._receive()
+        if status != 200:
+            raise RuntimeError("the Runtime API answered %d to a request for the restore: %r" % (status, body))
+
+    def restore_failed(self, payload, error_type):
+        """Tells that the function did not come back from its snapshot. The caller exits next."""
+        self._send(self._post(b"restore/error", _error_headers(error_type), payload))
+        self._receive()
+
+    def close(self):
+        """Ends the connection. The next request opens another one."""
+        if self._socket is not None:
+            self._close()
+
     def _post(self, path, headers, payload):
         length = b"Content-Length: %d\r\n\r\n" % len(payload)
         return b"".join((b"POST ", _VERSION, path, self._common, headers, length, payload))

@@ -57,6 +57,8 @@ pub struct FunctionConfig {
     pub system_log_level: Option<String>,
     /// Whether each tenant has environments of its own; then every invoke names one.
     pub tenant_isolation: bool,
+    /// Whether it starts from a snapshot where that is possible: a published version with SnapStart.
+    pub snap_start: bool,
     /// X-Ray tracing.
     pub tracing_mode: TracingMode,
     /// The ARN of the queue or topic for asynchronous events that the function cannot handle.

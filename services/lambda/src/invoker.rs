@@ -16,6 +16,32 @@ pub type Invoking<'a> = Pin<Box<dyn Future<Output = Result<Outcome, InvokeError>
 /// What a streaming invoke gives back, when the answer begins.
 pub type Opening<'a> = Pin<Box<dyn Future<Output = Result<Streaming, InvokeError>> + Send + 'a>>;
 
+/// What a snapshot comes to, later.
+pub type Snapshotting<'a> = Pin<Box<dyn Future<Output = SnapshotOutcome> + Send + 'a>>;
+
+/// What came of the wish for a snapshot of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotOutcome {
+    /// It is on disk.
+    Made {
+        /// Its size.
+        bytes: u64,
+        /// How long it took, the function's own initialisation included.
+        took_ms: u64,
+    },
+    /// There can be none of this version on this host, and why.
+    NotPossible(String),
+    /// The function's initialisation failed.
+    Failed {
+        /// `StateReasonCode`.
+        code: &'static str,
+        /// `StateReason`.
+        reason: String,
+    },
+    /// The process is going.
+    Interrupted,
+}
+
 /// Runs functions.
 pub trait Invoker: Send + Sync {
     /// Runs `function` once with an environment of exactly its generation.
@@ -42,5 +68,21 @@ pub trait Invoker: Send + Sync {
     fn provisioned_state(&self, key: &str) -> ProvisionedState {
         let _ = key;
         ProvisionedState::default()
+    }
+
+    /// Makes the snapshot of a version with SnapStart, instead of one that is there.
+    fn make_snapshot(&self, function: Arc<FunctionConfig>) -> Snapshotting<'_> {
+        let _ = function;
+        Box::pin(std::future::ready(SnapshotOutcome::NotPossible("nothing runs functions here".to_owned())))
+    }
+
+    /// The version with this key is gone, or nobody uses it: its snapshot goes. Returns at once.
+    fn forget_snapshot(&self, key: &str) {
+        let _ = key;
+    }
+
+    /// These versions have snapshots: what is missing is made again in the background, all others go. Returns at once.
+    fn keep_snapshots(&self, functions: Vec<Arc<FunctionConfig>>) {
+        let _ = functions;
     }
 }

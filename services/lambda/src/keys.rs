@@ -263,6 +263,15 @@ pub(crate) fn aspect_owner_of(key: &[u8]) -> Option<String> {
     reader.str().ok()
 }
 
+/// The kind in a [`Space::aspect`] key.
+pub(crate) fn aspect_kind_of(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    for _ in 0..5 {
+        reader.str().ok()?;
+    }
+    reader.str().ok()
+}
+
 /// The qualifier at the end of a [`Space::aspect`] key.
 pub(crate) fn qualifier_of(key: &[u8]) -> Option<String> {
     let mut reader = KeyReader::new(key);

@@ -17,6 +17,7 @@ use crate::invoker::Invoker;
 use crate::package::{Digest, PackageError, Packages};
 use crate::resolve::{Draws, Snapshot};
 use crate::settings::{AccessPoints, RuntimeCheck};
+use crate::snapstart::Board;
 
 /// More snapshots than this are not kept; the cache then starts anew.
 pub(crate) const MAX_SNAPSHOTS: usize = 10_000;
@@ -85,6 +86,8 @@ pub struct Lambda {
     pub(crate) capacity_turn: tokio::sync::Mutex<()>,
     /// The draws of weighted aliases.
     pub(crate) draws: Draws,
+    /// A cache: see `snapstart`.
+    pub(crate) snapshot_board: Board,
     /// A cache: see `resolve`.
     pub(crate) snapshots: RwLock<HashMap<String, Snapshot>>,
 }
@@ -109,6 +112,7 @@ impl Lambda {
             gateway_port: deps.gateway_port,
             capacity_turn: tokio::sync::Mutex::default(),
             draws: Draws::random(),
+            snapshot_board: Board::new(),
             snapshots: RwLock::default(),
         }))
     }

@@ -11,6 +11,7 @@
 //! | `version`, `versions`, `aliases` | published versions, and the names that lead to them |
 //! | `resolve` | from a name to a snapshot |
 //! | `code_signing`, `runtime_updates` | what belongs to a function beside its configuration |
+//! | `snapstart` | where the snapshots of published versions stand |
 //! | `aspects` | what belongs to a function but is no part of its configuration, such as its policy |
 //! | `url` | function URLs: addresses, requests to events, answers to responses |
 //! | `policy` | resource policies: their grammar, and what they permit |
@@ -54,6 +55,7 @@ mod resolve;
 pub mod runtime_api;
 mod runtime_updates;
 mod settings;
+mod snapstart;
 mod url;
 mod version;
 mod versions;
@@ -77,7 +79,8 @@ use operations::{
 const MAX_UPLOAD_BYTES: usize = 70_167_211;
 
 /// What the support table says of `SnapStart`.
-const SNAP_START: &str = "states only: environments start as all others do";
+const SNAP_START: &str =
+    "snapshots of Python functions on x86-64; others start plainly, with `OptimizationStatus` `Off`";
 /// What the support table says of `TracingConfig`.
 const TRACING: &str = "`Active` samples the trace header; no traces are recorded";
 

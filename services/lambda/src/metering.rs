@@ -54,6 +54,8 @@ pub struct Ended {
     pub cold: bool,
     /// The initialisation, when this invocation had one that succeeded.
     pub init_ms: Option<f64>,
+    /// The restoring from a snapshot, when this invocation had one.
+    pub restore_ms: Option<f64>,
     /// Time in the handler.
     pub duration_ms: f64,
     /// Billed time, rounded up.

@@ -153,6 +153,7 @@ impl FunctionRecord {
         opt_dir: Option<PathBuf>,
     ) -> FunctionConfig {
         let settings = &self.settings;
+        let is_published = version != Version::Latest;
         let (arn, version) = (function_arn(account, region, name), version.to_string());
         FunctionConfig {
             key: FunctionConfig::key_of(&arn, &version),
@@ -185,6 +186,7 @@ impl FunctionRecord {
             file_systems: Vec::new(),
             dead_letter_arn: settings.dead_letter_arn.clone(),
             tenant_isolation: settings.tenant_isolation,
+            snap_start: settings.snap_start && is_published,
         }
     }
 }

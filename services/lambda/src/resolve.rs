@@ -103,6 +103,9 @@ impl Lambda {
     pub(crate) fn let_go(&self, target: &Target, version: Version, record: &FunctionRecord) {
         let retired = FunctionConfig::key_of(&target.arn(), &version.to_string());
         self.invoker.retire(&retired, record.generation + 1);
+        if record.settings.snap_start {
+            self.forget_snapshot(&retired);
+        }
         let key = snapshot_key(target, version);
         self.snapshots.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }

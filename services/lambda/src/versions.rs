@@ -20,6 +20,7 @@ use crate::keys::{self, Space, V1};
 use crate::name::Target;
 use crate::record::{FunctionRecord, LastVersion, Usage};
 use crate::runtime_updates::RuntimeUpdates;
+use crate::snapstart;
 use crate::url::record::forget_ids;
 use crate::version::{Named, Version};
 
@@ -289,6 +290,9 @@ pub(crate) fn publish_in(
     }
     tx.put(space.version(name, last.number).build(), value::encode(V1, &record))?;
     tx.put(counter.build(), value::encode(V1, &last))?;
+    if record.settings.snap_start {
+        snapstart::order_in(tx, space, name, last.number, mark.at)?;
+    }
     for package in record.packages() {
         let user = space.package_user_version(&package, name, last.number);
         tx.put(user.build(), value::encode(V1, &()))?;

@@ -142,7 +142,12 @@ impl Event {
         let target = queue.id().target(record.qualifier.clone());
         let qualifier = target.qualifier.as_deref().unwrap_or(LATEST);
         let config = lambda.functions.aspect::<EventInvokeConfig>(&target, qualifier)?.unwrap_or_default();
-        let resolved = lambda.resolve(&target).await;
+        let mut resolved = lambda.resolve(&target).await;
+        if let Ok(found) = &resolved
+            && let Err(error) = lambda.check_ready(&found.function).await
+        {
+            resolved = Err(error);
+        }
         let exists = resolved.is_ok() || queue.is_live()?;
         if record.trace_header.is_none()
             && config.has_destination()

@@ -16,6 +16,7 @@ use base::{AccountId, Region, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use change::check_alias_change;
+pub(crate) use ledger::spaces;
 
 use crate::aspects::Aspect;
 use crate::function::FunctionConfig;

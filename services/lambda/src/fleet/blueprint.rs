@@ -13,7 +13,7 @@ use sandbox::{BoxSpec, ReadOnlyMount, SandboxError, SharedFolder};
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
 use super::generic::Generic;
-use super::images::ImageFile;
+use super::images::{IMAGES_INSIDE, ImageFile};
 use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
 use crate::function::{FunctionConfig, HostFolder};
 use crate::invoke::InvokeError;
@@ -165,6 +165,15 @@ impl Prepared {
         self.interpreter.language
     }
 
+    pub(crate) fn interpreter(&self) -> &Interpreter {
+        &self.interpreter
+    }
+
+    /// Where the runtime client is on the host.
+    pub(crate) fn client_dir(&self) -> Option<&Path> {
+        self.client_dir.as_deref()
+    }
+
     /// The names of its external extensions.
     pub(crate) fn extensions(&self) -> &[Arc<str>] {
         &self.extensions
@@ -231,6 +240,12 @@ fn shared(folder: &HostFolder) -> SharedFolder {
 }
 
 impl Prepared {
+    /// Makes a box that would start from an image of the interpreter boot one.
+    pub(super) fn without_image(&self, function: &FunctionConfig, spec: &mut BoxSpec) {
+        spec.mounts.retain(|mount| !mount.inside.starts_with(IMAGES_INSIDE));
+        spec.command = self.command(function);
+    }
+
     /// What every box of this interpreter sees.
     fn runtime_mounts(&self) -> Vec<ReadOnlyMount> {
         let client = self.client_dir.iter().map(|dir| (dir.clone(), PathBuf::from("/var/runtime")));

@@ -96,6 +96,21 @@ fn is_fresh(credentials: &RoleCredentials, now: Timestamp) -> bool {
 }
 
 impl RoleCredentials {
+    /// For a box in which no function runs.
+    pub(super) fn none() -> Self {
+        RoleCredentials {
+            access_key_id: String::new(),
+            secret_access_key: String::new(),
+            session_token: String::new(),
+            expiration: wire::Time(Timestamp::default()),
+        }
+    }
+
+    /// When they end.
+    pub(crate) fn ends(&self) -> Timestamp {
+        Timestamp(self.expiration.0.as_millis())
+    }
+
     /// From then on neither they nor an environment that has them should be used for something new.
     pub(crate) fn fresh_until(&self) -> Timestamp {
         Timestamp(self.expiration.0.as_millis().saturating_sub(MARGIN_MS))

@@ -16,6 +16,7 @@ use super::env_log::{EnvLog, Pipes};
 use super::ledger::Share;
 use super::log_sink::LogStream;
 use super::pool::{Pooled, Wish};
+use super::snapshots::ImagePipe;
 use super::telemetry::{Subscriptions, Telemetry};
 use super::ticket::wish_of;
 use super::{BoxGateway, NoBox, blueprint};
@@ -23,6 +24,7 @@ use crate::function::{FunctionConfig, LogFormat};
 use crate::invoke::events::Event;
 use crate::invoke::report::InitPhase;
 use crate::invoke::{self, InvokeError};
+use crate::runtime_api::restore::Snap;
 use crate::runtime_api::{self, About, InitResult, Session};
 
 /// An execution environment.
@@ -99,6 +101,9 @@ pub(crate) struct Parts {
     pub(crate) phase: InitPhase,
     /// Its part of the host's memory.
     pub(crate) share: Arc<Share>,
+    pub(crate) snap: Snap,
+    /// Who gets the pipe of a template's image.
+    pub(crate) image_pipe: Option<ImagePipe>,
 }
 
 /// What an idle environment tells the fleet.
@@ -131,9 +136,19 @@ impl Environment {
             endings,
             phase,
             share,
+            snap,
+            image_pipe,
         } = parts;
         let inner_box: Arc<dyn EnvBox> = Arc::from(inner_box);
-        let ends = inner_box.take_parts();
+        let mut ends = inner_box.take_parts();
+        if let Some(taker) = image_pipe {
+            // The log has another one, at whose other end is nobody.
+            let (nobody, _) = std::io::pipe()?;
+            let nobody =
+                tokio::net::unix::pipe::Receiver::from_owned_fd(nobody.into())?.into_nonblocking_fd()?;
+            // Who wanted it may have given up: then it is closed.
+            let _ = taker.send(std::mem::replace(&mut ends.telemetry, nobody));
+        }
         let pipes = Pipes {
             output: ends.output,
             telemetry: ends.telemetry,
@@ -146,7 +161,7 @@ impl Environment {
         let log = EnvLog::new(pipes, log_stream, clock.clone(), Arc::clone(&function), telemetry)?;
         log.tell([Event::InitStart { function: &function, phase }]);
         let subscriptions = Arc::new(Subscriptions { log: Arc::clone(&log) });
-        let (session, init) = Session::with(about(&function), &extensions, Some(subscriptions));
+        let (session, init) = Session::with(about(&function), &extensions, Some(subscriptions), snap);
         let arn: Arc<str> = Arc::from(function.arn.as_str());
         let mut tasks = vec![tokio::spawn(Arc::clone(&log).pump())];
         let mut listeners = ends.listeners.into_iter();

@@ -520,6 +520,7 @@ impl World {
             application_log_level: None,
             system_log_level: None,
             tenant_isolation: false,
+            snap_start: false,
             tracing_mode: TracingMode::PassThrough,
             layers: Vec::new(),
             opt_dir: None,

@@ -24,6 +24,8 @@ use tempfile::NamedTempFile;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+/// Where both are in a box.
+pub(super) const IMAGES_INSIDE: &str = "/var/lib/lamplighter";
 /// Where the program that restores is in a box, and the image.
 const RESTORE_INSIDE: &str = "/var/lib/lamplighter/restore";
 const IMAGE_INSIDE: &str = "/var/lib/lamplighter/image";
@@ -96,6 +98,11 @@ impl ImageFile {
     /// What its maker said of it.
     pub(crate) fn about(&self) -> &str {
         &self.aside.about
+    }
+
+    /// Its length.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
     pub(crate) fn key(&self) -> &str {
@@ -227,6 +234,19 @@ impl Images {
         }
         drop(known);
         self.remove_files(&image.path);
+    }
+
+    /// Removes the images whose keys are not to stay.
+    pub(crate) fn sweep(&self, stays: impl Fn(&str) -> bool) {
+        self.known().retain(|key, _| stays(key));
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let key = name.to_str().and_then(|name| name.strip_suffix(".image"));
+            let key = key.and_then(|name| name.strip_prefix(fingerprint())?.strip_prefix('-'));
+            if key.is_some_and(|key| !stays(key)) {
+                self.remove_files(&entry.path());
+            }
+        }
     }
 
     fn remove_files(&self, path: &Path) {

@@ -10,7 +10,7 @@
 //!
 //! An environment with extensions ends in the background: `ending`.
 //!
-//! Not here: SnapStart.
+//! `snapshots` takes images of versions with SnapStart, from which their environments are restored.
 //!
 //! Life cycle: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html>.
 //! Scaling: <https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html>.
@@ -36,6 +36,7 @@ mod log_store;
 mod opt_extensions;
 mod overseer;
 mod pool;
+mod snapshots;
 mod telemetry;
 mod ticket;
 
@@ -51,12 +52,15 @@ use sandbox::Sandbox;
 use tokio::sync::oneshot;
 
 pub(crate) use blueprint::{NoBox, Prepared};
+pub(crate) use boxes::Later;
 pub(crate) use ending::Reason;
 pub(crate) use environment::{Environment, mebibytes};
+pub(crate) use images::ImageFile;
 pub(crate) use ledger::Share;
 pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
 pub use overseer::FleetStatus;
+pub(crate) use snapshots::ImagePipe;
 pub(crate) use ticket::{Orphan, Ticket, Turn};
 
 use self::blueprint::Workshop;
@@ -71,14 +75,16 @@ use self::keeper::Keeper;
 use self::ledger::Ledger;
 use self::overseer::Overseer;
 use self::pool::{Pool, PoolLimits};
+use self::snapshots::{Snapshots, Vendor};
 use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
 use crate::invoke::report::InitPhase;
 use crate::invoke::trace::{Sampler, Trace};
 use crate::invoke::{self, Invocation, InvokeError, Opened, Outcome, Sink, Streaming};
-use crate::invoker::{Invoker, Invoking, Opening};
+use crate::invoker::{Invoker, Invoking, Opening, Snapshotting};
 use crate::metering::Meter;
 use crate::runtime_api::Departure;
+use crate::runtime_api::restore::{Snap, SnapRole};
 
 /// Serves the platform's API into a box, on a listener that is bound inside it.
 pub trait BoxGateway: Send + Sync {
@@ -153,6 +159,15 @@ impl Default for FleetLimits {
     }
 }
 
+/// How an environment is started.
+pub(crate) struct Start<'a> {
+    pub(crate) phase: InitPhase,
+    /// From this image of the function.
+    pub(crate) image: Option<&'a ImageFile>,
+    /// As a template, whose image comes out there.
+    pub(crate) image_pipe: Option<ImagePipe>,
+}
+
 /// For whom an environment is started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whose<'a> {
@@ -208,6 +223,7 @@ pub(crate) struct Inner {
     overseer: Overseer,
     keeper: Arc<Keeper>,
     meter: Arc<Meter>,
+    snapshots: Arc<Snapshots>,
     next_box: AtomicU64,
     closing: AtomicBool,
     sampler: Sampler,
@@ -231,13 +247,14 @@ impl Fleet {
         };
         let ledger = Ledger::new(deps.limits.memory_budget_bytes);
         let pool = Pool::new(limits, Arc::clone(&ledger));
-        let images = deps.images_dir.map(|dir| Arc::new(Images::new(dir)));
+        let images = deps.images_dir.clone().map(|dir| Arc::new(Images::new(dir)));
         let generic = match (&images, &launcher) {
             (Some(images), Some(launcher)) => {
                 Some(Arc::new(Generic::new(Arc::clone(images), Arc::clone(launcher))))
             }
             _ => None,
         };
+        let snapshots = Arc::new(Snapshots::new(images.zip(deps.images_dir)));
         let workshop = Workshop::new(deps.runtime_map, deps.runtimes_dir, deps.gateway_port, generic);
         let inner = Arc::new(Inner {
             launcher,
@@ -252,6 +269,7 @@ impl Fleet {
             ledger,
             keeper: Arc::new(Keeper::new()),
             meter: Arc::default(),
+            snapshots,
             next_box: AtomicU64::new(1),
             closing: AtomicBool::new(false),
             sampler: Sampler::default(),
@@ -360,6 +378,18 @@ impl Invoker for Fleet {
     fn provisioned_state(&self, key: &str) -> ProvisionedState {
         self.inner.provisioned_state(key)
     }
+
+    fn make_snapshot(&self, function: Arc<FunctionConfig>) -> Snapshotting<'_> {
+        Box::pin(async move { self.inner.make_snapshot(&function).await })
+    }
+
+    fn forget_snapshot(&self, key: &str) {
+        self.inner.snapshots.forget(key);
+    }
+
+    fn keep_snapshots(&self, functions: Vec<Arc<FunctionConfig>>) {
+        self.inner.keep_snapshots(functions);
+    }
 }
 
 fn kill_all(environments: &[Arc<Environment>]) {
@@ -423,6 +453,10 @@ impl Inner {
         self.workshop.blame(prepared, function, end)
     }
 
+    fn next_box_id(&self) -> String {
+        format!("fn-{}", self.next_box.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Starts an environment. Its initialisation goes on when this returns.
     pub(crate) async fn launch(
         self: &Arc<Self>,
@@ -430,7 +464,7 @@ impl Inner {
         prepared: &Prepared,
         log: &(String, LogStream),
         whose: Whose<'_>,
-        phase: InitPhase,
+        start: Start<'_>,
         share: Arc<Share>,
     ) -> Result<Starting, NoBox> {
         if self.closing.load(Ordering::Acquire) {
@@ -438,11 +472,29 @@ impl Inner {
         }
         let launcher = self.launcher.as_ref().ok_or(InvokeError::SandboxUnavailable)?;
         let credentials = self.credentials.get(function, whose.credentials_good_for()).await?;
-        let number = self.next_box.fetch_add(1, Ordering::Relaxed);
-        let id = format!("fn-{number}");
+        let id = self.next_box_id();
         let mut spec = prepared.spec(function, id, &credentials, &log.0, self.workshop.gateway_port);
         if let Whose::Nobody = whose {
             environ::set(&mut spec.env, "AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency");
+        }
+        let mut fresh_until = credentials.fresh_until();
+        let mut snap = Snap::default();
+        if snapshots::is_snap_start(function, prepared) {
+            self.snapshots.adapt(function, &mut spec.env);
+            snap.role = if start.image_pipe.is_some() { SnapRole::Template } else { SnapRole::Instance };
+            snap.vendor = Some(Vendor::new(self, function, start.image_pipe.is_some()));
+            // Its SDKs ask for newer ones.
+            fresh_until = Timestamp(i64::MAX);
+        }
+        if start.image_pipe.is_some() {
+            prepared.without_image(function, &mut spec);
+            snapshots::as_template(&mut spec.env);
+        }
+        if let Some(image) = start.image {
+            prepared.without_image(function, &mut spec);
+            let (mounts, command) = image.shown();
+            spec.mounts.extend(mounts);
+            spec.command = command;
         }
         let inner_box =
             launcher.launch(spec).await.map_err(|error| blueprint::launch_failed(function, &error))?;
@@ -454,12 +506,14 @@ impl Inner {
             log_stream: log.1.clone(),
             frames_in_output: environ::frames_in_output(prepared.language()),
             clock: self.clock.clone(),
-            fresh_until: credentials.fresh_until(),
+            fresh_until,
             gateway: Arc::clone(&self.gateway),
             freeze_after: self.limits.freeze_after,
             extensions: prepared.extensions().to_vec(),
             endings: self.endings.clone(),
-            phase,
+            phase: start.phase,
+            snap,
+            image_pipe: start.image_pipe,
             share,
             on_change: Arc::new(move |environment, change| {
                 if let Some(fleet) = fleet.upgrade() {

@@ -123,7 +123,8 @@ impl Event<'_> {
                 unless_well(status, Level::Debug)
             }
             Event::InitReport { phase, status, .. } => {
-                unless_well(status, if *phase == InitPhase::Ahead { Level::Info } else { Level::Debug })
+                let is_on_demand = matches!(phase, InitPhase::Init | InitPhase::Invoke);
+                unless_well(status, if is_on_demand { Level::Debug } else { Level::Info })
             }
             Event::Report { numbers, .. } => unless_well(&numbers.status, Level::Info),
             Event::Extension(standing) if !is_well(standing) => Level::Warn,
@@ -137,9 +138,21 @@ impl Event<'_> {
         let line = match self {
             // A second initialisation, within a request, has no such line.
             Event::InitStart { phase: InitPhase::Invoke, .. } => return None,
-            Event::InitStart { function, .. } => {
+            Event::InitStart { function, phase } => {
                 let (version, arn) = runtime_version(function)?;
-                format!("INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n")
+                let word = if *phase == InitPhase::Restore { "RESTORE_START" } else { "INIT_START" };
+                format!("{word} Runtime Version: {version}\tRuntime Version ARN: {arn}\n")
+            }
+            Event::InitReport { phase: InitPhase::Snapshot, status: Status::Success, duration_ms } => {
+                format!("INIT_REPORT Init Duration: {duration_ms:.2} ms\n")
+            }
+            Event::InitReport { phase: InitPhase::Restore, status, duration_ms } => {
+                let status = match status {
+                    Status::Success | Status::HandlerError { .. } => String::new(),
+                    Status::Timeout => "\tStatus: timeout".to_owned(),
+                    Status::Error { error_type } => format!("\tStatus: error\tError Type: {error_type}"),
+                };
+                format!("RESTORE_REPORT Restore Duration: {duration_ms:.2} ms{status}\n")
             }
             // Only a failed one is told in text.
             Event::InitReport { status: Status::Success, .. }
@@ -202,6 +215,9 @@ impl Event<'_> {
             }
         };
         Some(match self {
+            Event::InitStart { phase: InitPhase::Restore, .. }
+            | Event::InitRuntimeDone { phase: InitPhase::Restore, .. }
+            | Event::InitReport { phase: InitPhase::Restore, .. } => self.restore_record(now)?,
             Event::InitStart { function, phase } => {
                 let version = runtime_version(function);
                 let (runtime_version, runtime_version_arn) = version.unzip();
@@ -254,6 +270,8 @@ impl Event<'_> {
                         memory_size_mb: Some(function.memory_mib),
                         max_memory_used_mb: Some(numbers.max_memory_mib),
                         init_duration_ms: numbers.init_ms.map(round),
+                        restore_duration_ms: numbers.restore_ms.map(round),
+                        billed_restore_duration_ms: numbers.billed_restore_ms(),
                     },
                     status: (!logs).then_some(status),
                     error_type: error_type.filter(|_| !logs),
@@ -285,6 +303,31 @@ impl Event<'_> {
     }
 }
 
+impl Event<'_> {
+    /// The record of an event of an environment's restoring.
+    fn restore_record(&self, now: Timestamp) -> Option<String> {
+        Some(match self {
+            Event::InitStart { function, .. } => {
+                let (runtime_version, runtime_version_arn) = runtime_version(function).unzip();
+                let record = RestoreStart {
+                    runtime_version,
+                    runtime_version_arn,
+                    function_name: &function.name,
+                    function_version: &function.version,
+                };
+                wrap(now, "platform.restoreStart", &record)
+            }
+            Event::InitRuntimeDone { status, .. } => {
+                wrap(now, "platform.restoreRuntimeDone", &RestoreDone::of(status, None))
+            }
+            Event::InitReport { status, duration_ms, .. } => {
+                wrap(now, "platform.restoreReport", &RestoreDone::of(status, Some(*duration_ms)))
+            }
+            _ => return None,
+        })
+    }
+}
+
 fn is_well(standing: &Standing) -> bool {
     standing.error_type.is_none() && matches!(standing.state, "Ready" | "Registered")
 }
@@ -311,6 +354,10 @@ fn report_text(function: &FunctionConfig, id: &RequestId, numbers: &Numbers) -> 
     );
     if let Some(init_ms) = numbers.init_ms {
         let _ = write!(line, "Init Duration: {init_ms:.2} ms\t");
+    }
+    if let Some((restore_ms, billed_ms)) = numbers.restore_ms.zip(numbers.billed_restore_ms()) {
+        let _ =
+            write!(line, "Restore Duration: {restore_ms:.2} ms\tBilled Restore Duration: {billed_ms} ms\t");
     }
     let _ = match &numbers.status {
         Status::Success | Status::HandlerError { .. } => write!(line, ""),
@@ -464,6 +511,40 @@ struct Metrics {
     max_memory_used_mb: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     init_duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billed_restore_duration_ms: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreStart<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime_version_arn: Option<String>,
+    function_name: &'a str,
+    function_version: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreDone<'a> {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<Metrics>,
+}
+
+impl<'a> RestoreDone<'a> {
+    fn of(status: &'a Status, duration_ms: Option<f64>) -> Self {
+        let (status, error_type) = status_words(status);
+        let metrics =
+            duration_ms.map(|duration_ms| Metrics { duration_ms: round(duration_ms), ..Metrics::default() });
+        RestoreDone { status, error_type, metrics }
+    }
 }
 
 #[derive(Serialize)]

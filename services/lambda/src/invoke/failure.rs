@@ -80,6 +80,11 @@ impl Failure {
         }
     }
 
+    /// What it was, in one line without a request.
+    pub(crate) fn reason(&self) -> String {
+        format!("{}: {}", self.error_type(), self.cause())
+    }
+
     fn cause(&self) -> String {
         match self {
             Failure::Timeout { limit } => format!("Task timed out after {:.2} seconds", limit.as_secs_f64()),

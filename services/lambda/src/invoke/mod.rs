@@ -24,7 +24,7 @@ use frontdoor::Call;
 use serde::Serialize;
 
 pub(crate) use failure::exit_words;
-pub(crate) use run::{run, start_ahead};
+pub(crate) use run::{run, start_ahead, start_template};
 pub use streaming::Streaming;
 pub(crate) use streaming::{Opened, Sink};
 
@@ -134,6 +134,9 @@ pub enum InvokeError {
     /// The box could not be started.
     #[error("an execution environment could not be started: {0}")]
     LaunchFailed(String),
+    /// A version with SnapStart did not come back from its snapshot.
+    #[error("{0}")]
+    SnapStart(RestoreFault),
     /// The server is going.
     #[error("the server is shutting down")]
     ShuttingDown,
@@ -169,6 +172,34 @@ impl std::fmt::Display for Shortage {
                 left_bytes >> 20,
                 budget_bytes >> 20,
             ),
+        }
+    }
+}
+
+/// Why a version with SnapStart did not run. The texts are AWS's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreFault {
+    /// An after-restore hook failed, or the process ended: `SnapStartException`.
+    #[error(
+        "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs."
+    )]
+    Hook,
+    /// It took longer than ten seconds: `SnapStartTimeoutException`.
+    #[error("Lambda couldn't restore the snapshot within the timeout limit.")]
+    Timeout,
+    /// The snapshot is being made: `SnapStartNotReadyException`.
+    #[error(
+        "Lambda is initializing your function. It will be ready to invoke once your function state becomes ACTIVE."
+    )]
+    NotReady,
+}
+
+impl RestoreFault {
+    fn code_and_status(self) -> (&'static str, u16) {
+        match self {
+            RestoreFault::Hook => ("SnapStartException", 400),
+            RestoreFault::Timeout => ("SnapStartTimeoutException", 408),
+            RestoreFault::NotReady => ("SnapStartNotReadyException", 409),
         }
     }
 }
@@ -239,6 +270,10 @@ impl From<InvokeError> for ApiError {
             }
             InvokeError::RuntimeMissing(_) => ApiError::new("InvalidRuntimeException", message).status(502),
             InvokeError::RoleNotAssumed { .. } => ApiError::new("AccessDeniedException", message).status(403),
+            InvokeError::SnapStart(fault) => {
+                let (code, status) = fault.code_and_status();
+                ApiError::new(code, message).status(status).member("Type", "User")
+            }
             InvokeError::SandboxUnavailable | InvokeError::LaunchFailed(_) | InvokeError::ShuttingDown => {
                 ApiError::new("ServiceException", message).status(500)
             }

@@ -24,6 +24,8 @@ pub(crate) struct Numbers {
     pub(crate) duration_ms: f64,
     /// Initialisation that succeeded.
     pub(crate) init_ms: Option<f64>,
+    /// The restoring from a snapshot, where there was one.
+    pub(crate) restore_ms: Option<f64>,
     pub(crate) max_memory_mib: u32,
     pub(crate) status: Status,
     /// The function's segment of a sampled trace.
@@ -33,12 +35,20 @@ pub(crate) struct Numbers {
 impl Numbers {
     /// Billed time: whole milliseconds, rounded up. Since August 2025 AWS bills the initialisation too.
     pub(crate) fn billed_ms(&self) -> u64 {
-        let total_ms = self.duration_ms + self.init_ms.unwrap_or(0.0);
-        // Durations are finite, not negative, and far below 2^53.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let billed = total_ms.max(0.0).ceil() as u64;
-        billed
+        whole_ms(self.duration_ms + self.init_ms.unwrap_or(0.0)) + self.billed_restore_ms().unwrap_or(0)
     }
+
+    /// Billed time of the restoring: all of it, since nothing of it is but the runtime's and the hooks'.
+    pub(crate) fn billed_restore_ms(&self) -> Option<u64> {
+        self.restore_ms.map(whole_ms)
+    }
+}
+
+fn whole_ms(duration_ms: f64) -> u64 {
+    // Durations are finite, not negative, and far below 2^53.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let whole = duration_ms.max(0.0).ceil() as u64;
+    whole
 }
 
 /// In which phase an initialisation failed.
@@ -50,12 +60,16 @@ pub(crate) enum InitPhase {
     Invoke,
     /// That of a provisioned environment, before any request.
     Ahead,
+    /// That of the environment from which a snapshot is taken.
+    Snapshot,
+    /// None: the environment is restored from a snapshot.
+    Restore,
 }
 
 impl InitPhase {
     pub(super) fn name(self) -> &'static str {
         match self {
-            InitPhase::Init | InitPhase::Ahead => "init",
+            InitPhase::Init | InitPhase::Ahead | InitPhase::Snapshot | InitPhase::Restore => "init",
             InitPhase::Invoke => "invoke",
         }
     }
@@ -64,6 +78,7 @@ impl InitPhase {
         match self {
             InitPhase::Init | InitPhase::Invoke => "on-demand",
             InitPhase::Ahead => "provisioned-concurrency",
+            InitPhase::Snapshot | InitPhase::Restore => "snap-start",
         }
     }
 }

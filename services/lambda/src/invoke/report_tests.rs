@@ -33,6 +33,7 @@ fn function(format: LogFormat, level: Option<&str>) -> FunctionConfig {
         application_log_level: None,
         system_log_level: level.map(str::to_owned),
         tenant_isolation: false,
+        snap_start: false,
         tracing_mode: crate::function::TracingMode::PassThrough,
         layers: Vec::new(),
         opt_dir: None,
@@ -48,7 +49,7 @@ fn id() -> RequestId {
 const NOW: Timestamp = Timestamp(1_795_420_000_123);
 
 fn numbers(init_ms: Option<f64>, status: Status) -> Numbers {
-    Numbers { duration_ms: 1.234, init_ms, max_memory_mib: 30, status, segment: None }
+    Numbers { duration_ms: 1.234, init_ms, restore_ms: None, max_memory_mib: 30, status, segment: None }
 }
 
 mod report {

@@ -21,9 +21,10 @@ use super::phases::{self, Rest, WhyInit};
 use super::report::{InitPhase, Numbers, Status};
 use super::streaming::follow;
 use super::trace::Segment;
-use super::{Invocation, InvokeError, Outcome, Sink};
+use super::{Invocation, InvokeError, Outcome, RestoreFault, Sink};
 use crate::fleet::{
-    Environment, Inner, LogStream, NoBox, Orphan, Prepared, Reason, Share, Ticket, Turn, Whose, mebibytes,
+    Environment, ImageFile, ImagePipe, Inner, LogStream, NoBox, Orphan, Prepared, Reason, Share, Start,
+    Ticket, Turn, Whose, mebibytes,
 };
 use crate::function::FunctionConfig;
 use crate::metering::{Ended, ErrorKind};
@@ -31,6 +32,8 @@ use crate::runtime_api::{self, Answer, Departure};
 
 /// How long the initialisation of a provisioned environment may take, unless the function's own limit is longer.
 const INIT_AHEAD_LIMIT: Duration = Duration::from_secs(130);
+/// How long restoring from a snapshot may take, after-restore hooks included.
+const RESTORE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a request to its end. A streamed answer goes to `sink`.
 pub(crate) async fn run(
@@ -89,6 +92,8 @@ fn finish(ticket: Ticket, environment: Arc<Environment>, ending: Option<Reason>)
 struct Spent {
     /// An initialisation that succeeded in its own phase.
     init_ms: Option<f64>,
+    /// The restoring from a snapshot.
+    restore_ms: Option<f64>,
     /// When the INVOKE phase began, if it did: a repeated initialisation is part of it.
     invoke_began: Option<Instant>,
     cold: bool,
@@ -155,6 +160,7 @@ impl Answered {
         let numbers = Numbers {
             duration_ms: millis(self.began.elapsed().min(limit)),
             init_ms: self.spent.init_ms,
+            restore_ms: self.spent.restore_ms,
             max_memory_mib: environment.peak_memory_mib(self.began.elapsed()).min(function.memory_mib),
             status: failure.as_ref().map_or(self.status, status_of),
             segment: self.segment,
@@ -231,8 +237,13 @@ async fn invoke(
             log_tail_base64: None,
             executed_version: function.version.clone(),
             duration_ms: millis(took),
-            billed_ms: Numbers { duration_ms: millis(took), init_ms: spent.init_ms, ..Numbers::default() }
-                .billed_ms(),
+            billed_ms: Numbers {
+                duration_ms: millis(took),
+                init_ms: spent.init_ms,
+                restore_ms: spent.restore_ms,
+                ..Numbers::default()
+            }
+            .billed_ms(),
             init_ms: spent.init_ms,
             cold: spent.cold,
             max_memory_mib: 0,
@@ -257,6 +268,7 @@ async fn invoke(
     let numbers = Numbers {
         duration_ms: millis(took),
         init_ms: spent.init_ms,
+        restore_ms: spent.restore_ms,
         max_memory_mib: peak_mib.min(function.memory_mib),
         status: ending.status,
         segment: trace.segment,
@@ -390,7 +402,7 @@ async fn run_cold(
     Ok(Started::Done(done))
 }
 
-type First = Result<(Prepared, Result<(Arc<Environment>, Duration), FailedInit>), NoBox>;
+type First = Result<(Prepared, Begun), NoBox>;
 
 /// Starts a request's environment. It holds nothing of the request, which may not wait for it.
 async fn start_first(
@@ -410,20 +422,24 @@ async fn start_first(
         want_tail,
         phase: InitPhase::Init,
         limit: fleet.limits().init_timeout,
+        image: None,
     };
+    if let Some(restored) = restore(&order, &share).await? {
+        return Ok((prepared, Begun::Restored(restored)));
+    }
     let first = start(&order, share).await?;
-    Ok((prepared, first))
+    Ok((prepared, Begun::Started(first)))
 }
 
 /// Looks after an environment whose request has found another one: it is for whoever comes.
 async fn adopt(orphan: Orphan, first: impl Future<Output = First>) {
     match first.await {
-        Ok((_, Ok((environment, _)))) => {
+        Ok((_, Begun::Started(Ok((environment, _))) | Begun::Restored((environment, _)))) => {
             let _ = environment.log.take_tail();
             orphan.settle(environment);
         }
         // Its log says why. The next request that needs one tries again.
-        Ok((_, Err(_))) => {}
+        Ok((_, Begun::Started(Err(_)))) => {}
         Err(why) => tracing::debug!(?why, "an environment that nobody waits for did not start"),
     }
 }
@@ -439,7 +455,11 @@ async fn run_started(
     let fleet = Arc::clone(ticket.fleet());
     let function = Arc::clone(ticket.function());
     let (prepared, first) = match first {
-        Ok(first) => first,
+        Ok((prepared, Begun::Started(first))) => (prepared, first),
+        Ok((_, Begun::Restored((environment, took)))) => {
+            let spent = Spent { restore_ms: Some(millis(took)), cold: true, ..Spent::default() };
+            return Ok(serve_fresh(ticket, environment, invocation, spent, sink).await);
+        }
         Err(NoBox::Invoke(error)) => return Err(error),
         Err(NoBox::Entrypoint(why)) => {
             return Ok(fail_without_box(&ticket, &invocation, &log.1, &Failure::Entrypoint(why)));
@@ -449,7 +469,7 @@ async fn run_started(
         }
     };
     if let Ok((environment, init)) = first {
-        let spent = Spent { init_ms: Some(millis(init)), invoke_began: None, cold: true };
+        let spent = Spent { init_ms: Some(millis(init)), cold: true, ..Spent::default() };
         return Ok(serve_fresh(ticket, environment, invocation, spent, sink).await);
     }
     // Once more, in the request's own time.
@@ -464,6 +484,7 @@ async fn run_started(
         want_tail: invocation.want_tail,
         phase: InitPhase::Invoke,
         limit,
+        image: None,
     };
     // In the place of the first one, whose memory is free in a moment.
     let second = start(&order, ticket.another_share()).await;
@@ -474,7 +495,7 @@ async fn run_started(
     });
     match second? {
         Ok((environment, _)) => {
-            let spent = Spent { init_ms: None, invoke_began: Some(began), cold: true };
+            let spent = Spent { invoke_began: Some(began), cold: true, ..Spent::default() };
             Ok(serve_fresh(ticket, environment, invocation, spent, sink).await)
         }
         Err(failed) => Ok(fail_after_init(&ticket, &invocation, failed, began.elapsed(), limit)),
@@ -511,6 +532,86 @@ struct FailedInit {
     why: WhyInit,
 }
 
+/// How a new environment came to be.
+enum Begun {
+    Started(Result<(Arc<Environment>, Duration), FailedInit>),
+    Restored((Arc<Environment>, Duration)),
+}
+
+/// Restores an environment from the function's snapshot; `None` when there is none to restore from.
+async fn restore(
+    order: &Order<'_>,
+    share: &Arc<Share>,
+) -> Result<Option<(Arc<Environment>, Duration)>, NoBox> {
+    let Some(image) = order.fleet.snapshot_of(order.function, order.prepared) else { return Ok(None) };
+    let order = Order { phase: InitPhase::Restore, limit: RESTORE_LIMIT, image: Some(&image), ..*order };
+    let why = match start(&order, Arc::clone(share)).await? {
+        Ok(restored) => return Ok(Some(restored)),
+        Err(FailedInit { why, .. }) => why,
+    };
+    let fault = match why {
+        WhyInit::Gone(end) if order.fleet.blame_snapshot(order.function, &image, &end) => return Ok(None),
+        WhyInit::Timeout => RestoreFault::Timeout,
+        _ => RestoreFault::Hook,
+    };
+    Err(InvokeError::SnapStart(fault).into())
+}
+
+/// Starts the environment from which a snapshot is taken, and waits until it writes its image. The inner error is
+/// `StateReasonCode` and `StateReason`.
+pub(crate) async fn start_template(
+    fleet: &Arc<Inner>,
+    function: &Arc<FunctionConfig>,
+    prepared: &Prepared,
+    pipe: ImagePipe,
+    share: Arc<Share>,
+) -> Result<Result<Arc<Environment>, (&'static str, String)>, NoBox> {
+    let log = fleet.new_log_stream(function);
+    let limit = INIT_AHEAD_LIMIT.max(Duration::from_secs(u64::from(function.timeout_s)));
+    let order = Order {
+        fleet,
+        function,
+        prepared,
+        log: &log,
+        whose: Whose::Invoke { tenant: None },
+        want_tail: false,
+        phase: InitPhase::Snapshot,
+        limit,
+        image: None,
+    };
+    let failed = match start_since(&order, Some(pipe), share, Instant::now()).await? {
+        Ok((environment, _)) => return Ok(Ok(environment)),
+        Err(failed) => failed,
+    };
+    let code = match &failed.why {
+        WhyInit::Timeout => "FunctionError.InitTimeout",
+        WhyInit::Gone(end) if end.oom_killed => "FunctionError.InitResourceExhausted",
+        WhyInit::Extension(_) => "FunctionError.ExtensionInitError",
+        WhyInit::Reported { .. } | WhyInit::Gone(_) => "FunctionError.RuntimeInitError",
+    };
+    let reason = match failed.why {
+        WhyInit::Reported { body, error_type } => reported(&body, error_type),
+        other => other.failure(limit).map(|failure| failure.reason()).unwrap_or_default(),
+    };
+    Ok(Err((code, reason)))
+}
+
+/// What a runtime reported of a failed initialisation, in one line.
+fn reported(body: &Bytes, error_type: Option<String>) -> String {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Report {
+        error_message: Option<String>,
+        error_type: Option<String>,
+    }
+    const MAX_CHARS: usize = 500;
+    let report = serde_json::from_slice::<Report>(body).ok();
+    let (message, own) = report.map_or((None, None), |report| (report.error_message, report.error_type));
+    let kind = own.or(error_type).unwrap_or_else(|| "Runtime.Unknown".to_owned());
+    let line = format!("{kind}: {}", message.unwrap_or_default());
+    line.chars().filter(|letter| !letter.is_control()).take(MAX_CHARS).collect()
+}
+
 /// An environment that is to be started.
 #[derive(Clone, Copy)]
 struct Order<'a> {
@@ -523,6 +624,8 @@ struct Order<'a> {
     phase: InitPhase,
     /// How long its initialisation may take.
     limit: Duration,
+    /// What it is restored from.
+    image: Option<&'a ImageFile>,
 }
 
 /// Starts a provisioned environment. The error is what `StatusReason` says.
@@ -543,6 +646,7 @@ pub(crate) async fn start_ahead(
             want_tail: false,
             phase: InitPhase::Ahead,
             limit: INIT_AHEAD_LIMIT.max(Duration::from_secs(u64::from(function.timeout_s))),
+            image: None,
         };
         start(&order, share).await
     };
@@ -560,23 +664,29 @@ async fn start(
     order: &Order<'_>,
     share: Arc<Share>,
 ) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
-    start_since(order, share, Instant::now()).await
+    start_since(order, None, share, Instant::now()).await
 }
 
+/// As [`start`]; with a pipe it is a template, whose image comes out there.
 async fn start_since(
     order: &Order<'_>,
+    image_pipe: Option<ImagePipe>,
     share: Arc<Share>,
     began: Instant,
 ) -> Result<Result<(Arc<Environment>, Duration), FailedInit>, NoBox> {
     let Order { fleet, function, phase, limit, .. } = *order;
-    let launched = fleet.launch(function, order.prepared, order.log, order.whose, phase, Arc::clone(&share));
+    let how = Start { phase, image: order.image, image_pipe };
+    let launched = fleet.launch(function, order.prepared, order.log, order.whose, how, Arc::clone(&share));
     let (environment, init) = launched.await?;
     environment.log.begin_tail(order.want_tail);
     let result = phases::initialise(&environment, init, phase, limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
     let why = match result? {
         Ok(()) => {
-            environment.end_of_init();
+            // A template has its image to write, of which the function shall not feel its own small share.
+            if phase != InitPhase::Snapshot {
+                environment.end_of_init();
+            }
             // What the initialisation wrote comes before START.
             environment.log.drain(true);
             let duration_ms = millis(took);
@@ -588,11 +698,12 @@ async fn start_since(
     };
     environment.end(Reason::Failure);
     environment.log.drain(true);
-    if let WhyInit::Gone(end) = &why
+    // A template and what is restored from a snapshot do not start from another image.
+    if let (WhyInit::Gone(end), InitPhase::Init | InitPhase::Invoke | InitPhase::Ahead) = (&why, phase)
         && fleet.blame(order.prepared, function, end)
     {
         // Most likely not the function's fault: it has not failed yet.
-        return Box::pin(start_since(order, share, began)).await;
+        return Box::pin(start_since(order, None, share, began)).await;
     }
     let status = match (&why, why.failure(limit)) {
         (_, Some(failure)) => status_of(&failure),
@@ -693,6 +804,7 @@ fn outcome(
     ticket.note(Ended {
         cold,
         init_ms: numbers.init_ms,
+        restore_ms: numbers.restore_ms,
         duration_ms: numbers.duration_ms,
         billed_ms: numbers.billed_ms(),
         max_memory_mib: numbers.max_memory_mib,

@@ -119,7 +119,10 @@ pub(crate) async fn create_function(
     }
     // As AWS does: of a version that was published at once the number is shown, but the ARN stays unqualified.
     let (version, record) = match &written.published {
-        Some(published) => (Version::Number(published.number), &published.record),
+        Some(published) => {
+            super::versions::order_snapshot(&lambda, &target, published);
+            (Version::Number(published.number), &published.record)
+        }
         None => (Version::Latest, &written.latest),
     };
     Ok(FunctionConfiguration::of(&target, version, record, Shown::Creating))

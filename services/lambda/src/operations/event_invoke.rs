@@ -48,6 +48,7 @@ pub(crate) async fn invoke_async(
 ) -> Result<InvokeAsyncResponse, LambdaError> {
     let target = target_to_run(&lambda, &call, &request.function_name, None)?;
     let resolved = lambda.resolve(&target).await?;
+    lambda.check_ready(&resolved.function).await?;
     check_size(request.invoke_args.0.len())?;
     let payload = sound_payload(Some(request.invoke_args)).await?;
     let invocation = Invocation {

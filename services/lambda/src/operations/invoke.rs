@@ -65,6 +65,7 @@ pub(crate) async fn invoke(
 ) -> Result<InvocationResponse, LambdaError> {
     let target = target_to_run(&lambda, &call, &request.function_name, request.qualifier.as_deref())?;
     let resolved = lambda.resolve(&target).await?;
+    lambda.check_ready(&resolved.function).await?;
     let is_event = request.invocation_type.as_deref() == Some("Event");
     if let Some(payload) = request.payload.as_ref().filter(|_| is_event) {
         check_size(payload.0.len())?;

@@ -53,6 +53,7 @@ pub(crate) async fn invoke_with_response_stream(
 ) -> Result<Streamed<InvokeWithResponseStreamResponse>, LambdaError> {
     let target = target_to_run(&lambda, &call, &request.function_name, request.qualifier.as_deref())?;
     let resolved = lambda.resolve(&target).await?;
+    lambda.check_ready(&resolved.function).await?;
     let payload = sound_payload(request.payload).await?;
     let client_context = request.client_context.as_deref().map(read_client_context).transpose()?;
     // The model has two types; the other one is the usual.

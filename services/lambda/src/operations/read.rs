@@ -23,6 +23,7 @@ use crate::keys::Space;
 use crate::name::Target;
 use crate::package::MAX_UNPACKED_BYTES;
 use crate::record::FunctionRecord;
+use crate::snapstart::SnapshotState;
 use crate::version::Version;
 use crate::versions::VersionPage;
 
@@ -67,7 +68,7 @@ pub(crate) async fn get_function(
     let (version, record) = lambda.functions.version(&target)?;
     let location = lambda.code_url.as_ref().map(|url| url(&record.code.digest.hex()));
     Ok(GetFunctionResponse {
-        configuration: FunctionConfiguration::of(&target, version, &record, Shown::Settled),
+        configuration: settled(&lambda, &target, version, &record)?,
         code: FunctionCodeLocation { repository_type: "S3", location },
         tags: lambda.functions.tags(&target)?,
         concurrency: reserved(&lambda, &target)?
@@ -84,7 +85,31 @@ pub(crate) async fn get_function_configuration(
     let target =
         target(&call, "GetFunctionConfiguration", &request.function_name, request.qualifier.as_deref())?;
     let (version, record) = lambda.functions.version(&target)?;
-    Ok(FunctionConfiguration::of(&target, version, &record, Shown::Settled))
+    settled(&lambda, &target, version, &record)
+}
+
+/// A version as it is shown when nothing is changed about it.
+fn settled(
+    lambda: &Lambda,
+    target: &Target,
+    version: Version,
+    record: &FunctionRecord,
+) -> Result<FunctionConfiguration, LambdaError> {
+    let shown = FunctionConfiguration::of(target, version, record, Shown::Settled);
+    Ok(shown.with_snapshot(snapshot_of(lambda, target, version, record)?.as_ref()))
+}
+
+/// Where the snapshot of a version stands, if it has SnapStart.
+pub(super) fn snapshot_of(
+    lambda: &Lambda,
+    target: &Target,
+    version: Version,
+    record: &FunctionRecord,
+) -> Result<Option<SnapshotState>, LambdaError> {
+    match version.number().filter(|_| record.settings.snap_start) {
+        Some(number) => lambda.functions.snapshot_state(target, number),
+        None => Ok(None),
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -133,11 +158,12 @@ pub(crate) async fn list_functions(
         let next_marker = next_marker(&page);
         let shown = |(name, version, record): &(String, Version, FunctionRecord)| {
             let target = named(name, Some(version.to_string()));
-            FunctionConfiguration::of(&target, *version, record, Shown::Listed)
+            let shown = FunctionConfiguration::of(&target, *version, record, Shown::Listed);
+            Ok(shown.with_snapshot(snapshot_of(&lambda, &target, *version, record)?.as_ref()))
         };
         return Ok(ListFunctionsResponse {
             next_marker,
-            functions: page.versions.iter().map(shown).collect(),
+            functions: page.versions.iter().map(shown).collect::<Result<_, LambdaError>>()?,
         });
     }
     let page = lambda.functions.list(&space, after.as_ref().map(|(name, _)| name.as_str()), limit)?;

@@ -5,6 +5,7 @@
 // Member names are the model's; their meaning is the linked page's.
 #![allow(missing_docs)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base::Timestamp;
@@ -14,6 +15,7 @@ use crate::function::{LogFormat, TracingMode};
 use crate::name::Target;
 use crate::record::{FileSystemRecord, FunctionRecord, LayerRecord, Logging};
 use crate::settings::{LoggingChanges, runtime_version_arn};
+use crate::snapstart::SnapshotState;
 use crate::version::Version;
 
 /// `SnapStart.ApplyOn` of a function that asks for it.
@@ -41,9 +43,9 @@ pub(crate) struct FunctionConfiguration {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) state: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state_reason: Option<&'static str>,
+    pub(crate) state_reason: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state_reason_code: Option<&'static str>,
+    pub(crate) state_reason_code: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_update_status: Option<&'static str>,
     pub(crate) package_type: &'static str,
@@ -274,12 +276,24 @@ impl FunctionConfiguration {
         configuration
     }
 
+    /// The same of a version whose snapshot stands so: its state is the snapshot's, where states are shown.
+    pub(crate) fn with_snapshot(mut self, snapshot: Option<&SnapshotState>) -> Self {
+        let Some(snapshot) = snapshot else { return self };
+        self.snap_start.optimization_status = if snapshot.is_optimized() { "On" } else { "Off" };
+        if self.state.is_some() {
+            self.state = Some(snapshot.name());
+            let (reason, code) = snapshot.reason().unzip();
+            (self.state_reason, self.state_reason_code) = (reason.map(Cow::Owned), code.map(Cow::Owned));
+        }
+        self
+    }
+
     fn show(&mut self, shown: Shown) {
         match shown {
             Shown::Creating => {
                 self.state = Some("Pending");
-                self.state_reason = Some("The function is being created.");
-                self.state_reason_code = Some("Creating");
+                self.state_reason = Some("The function is being created.".into());
+                self.state_reason_code = Some("Creating".into());
             }
             Shown::Updating => {
                 self.state = Some("Active");

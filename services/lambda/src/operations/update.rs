@@ -90,7 +90,10 @@ pub(crate) async fn update_function_code(
     let written = lambda.functions.change_and_publish(&target, request.revision_id, publish, change).await?;
     let latest = changed(&lambda, &target, &written.latest, OPERATION);
     Ok(match &written.published {
-        Some(published) => versions::shown(&target, published, Shown::Creating),
+        Some(published) => {
+            versions::order_snapshot(&lambda, &target, published);
+            versions::shown(&target, published, Shown::Creating)
+        }
         None => latest,
     })
 }

@@ -12,7 +12,7 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use super::page::page_size;
-use super::read::{next_marker, read_marker};
+use super::read::{next_marker, read_marker, snapshot_of};
 use super::shapes::{FunctionConfiguration, Shown};
 use super::target;
 use crate::Lambda;
@@ -46,9 +46,18 @@ pub(crate) async fn publish_version(
     };
     let published = lambda.functions.publish(&target, conditions).await?;
     tracing::info!(function = %target.arn(), version = published.number, new = published.is_new, "version published");
+    order_snapshot(&lambda, &target, &published);
     // A version with SnapStart is shown as AWS shows it while its snapshot is taken.
-    let snap_start = published.record.settings.snap_start;
-    Ok(shown(&target, &published, if snap_start { Shown::Creating } else { Shown::Settled }))
+    let version = Version::Number(published.number);
+    let snapshot = snapshot_of(&lambda, &target, version, &published.record)?;
+    Ok(shown(&target, &published, Shown::Settled).with_snapshot(snapshot.as_ref()))
+}
+
+/// Has the snapshot of a version made that was just published, if it has SnapStart.
+pub(super) fn order_snapshot(lambda: &Arc<Lambda>, target: &Target, published: &Published) {
+    if published.is_new && published.record.settings.snap_start {
+        lambda.order_snapshot(target, published.number);
+    }
 }
 
 /// A version as the answer to its publication shows it.
@@ -85,9 +94,11 @@ pub(crate) async fn list_versions_by_function(
     let after = read_marker(request.marker.as_deref())?.map(|(_, version)| version);
     let page = lambda.functions.versions(&target, after, page_size(request.max_items))?;
     let shown = page.versions.iter().map(|(_, version, record)| {
-        FunctionConfiguration::of(&target.at(version), *version, record, Shown::Listed)
+        let shown = FunctionConfiguration::of(&target.at(version), *version, record, Shown::Listed);
+        Ok(shown.with_snapshot(snapshot_of(&lambda, &target, *version, record)?.as_ref()))
     });
-    Ok(ListVersionsByFunctionResponse { versions: shown.collect(), next_marker: next_marker(&page) })
+    let versions = shown.collect::<Result<_, LambdaError>>()?;
+    Ok(ListVersionsByFunctionResponse { versions, next_marker: next_marker(&page) })
 }
 
 /// Refuses a version or alias where a function as a whole is meant.

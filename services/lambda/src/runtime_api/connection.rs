@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::MAX_RESPONSE_BYTES;
 use super::extension_api::{self, Headers, Reply, Wish};
 use super::http1::{self, BodyLength, Head, Route};
+use super::restore;
 use super::session::{Answer, Event, Next, Session};
 
 const READ_BYTES: usize = 8 * 1024;
@@ -163,9 +164,22 @@ impl Connection {
                 };
                 self.session.fail_init(body, head.error_type)
             }
-            Route::Restore => {
-                let message = "SnapStart is not supported yet: /runtime/restore has nothing to restore";
-                return self.stream.write_all(&http1::error(404, "NotSupported", message)).await;
+            Route::RestoreNext => {
+                return match self.session.restore_next() {
+                    Ok(()) => self.stream.write_all(http1::RESTORED).await,
+                    Err(refusal) => self.stream.write_all(&http1::refusal(&refusal)).await,
+                };
+            }
+            Route::RestoreError => {
+                let body = match body {
+                    Body::Whole(body) => body,
+                    Body::TooLarge => Bytes::new(),
+                };
+                self.session.fail_restore(body, head.error_type)
+            }
+            Route::Credentials => {
+                let answer = restore::credentials(self.session.snap(), head.authorization.as_deref()).await;
+                return self.stream.write_all(&answer).await;
             }
             Route::Extension(wish) => return self.extension(wish, &head.extension, &body).await,
             Route::WrongMethod => {

@@ -8,6 +8,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::extension_api::{self, Headers, Wish};
+use super::restore::CREDENTIALS_PATH;
 use super::session::{Event, Refusal};
 
 /// Heads beyond this many bytes are refused.
@@ -21,7 +22,9 @@ pub(super) enum Route {
     Response { id: String },
     Error { id: String },
     InitError,
-    Restore,
+    RestoreNext,
+    RestoreError,
+    Credentials,
     Extension(Wish),
     WrongMethod,
     Unknown,
@@ -47,6 +50,8 @@ pub(super) struct Head {
     pub(super) streaming: bool,
     /// `Content-Type` of a streamed response.
     pub(super) content_type: Option<String>,
+    /// `Authorization`, of a request for credentials.
+    pub(super) authorization: Option<String>,
     /// Those of the Extensions API.
     pub(super) extension: Headers,
 }
@@ -81,6 +86,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, BadReques
         error_type: None,
         streaming: false,
         content_type: None,
+        authorization: None,
         extension: Headers::default(),
     };
     for header in request.headers.iter() {
@@ -119,6 +125,9 @@ fn apply(head: &mut Head, header: &httparse::Header<'_>) -> Result<(), BadReques
                 head.keep_alive = true;
             }
         }
+        13 if head.route == Route::Credentials && header.name.eq_ignore_ascii_case("authorization") => {
+            head.authorization = Some(text());
+        }
         34 if header.name.eq_ignore_ascii_case("lambda-runtime-function-error-type") => {
             head.error_type = Some(text());
         }
@@ -138,11 +147,18 @@ fn route(method: &str, path: &str) -> Route {
     if let Some(wish) = extension_api::route(method, path) {
         return wish.map_or(Route::WrongMethod, Route::Extension);
     }
-    let Some(rest) = path.strip_prefix("/2018-06-01/runtime/") else { return Route::Unknown };
+    let Some(rest) = path.strip_prefix("/2018-06-01/runtime/") else {
+        return match path {
+            CREDENTIALS_PATH if method == "GET" => Route::Credentials,
+            CREDENTIALS_PATH => Route::WrongMethod,
+            _ => Route::Unknown,
+        };
+    };
     let (expected, found) = match rest {
         "invocation/next" => ("GET", Route::Next),
         "init/error" => ("POST", Route::InitError),
-        _ if rest.starts_with("restore/") => return Route::Restore,
+        "restore/next" => ("GET", Route::RestoreNext),
+        "restore/error" => ("POST", Route::RestoreError),
         _ => match rest.strip_prefix("invocation/").and_then(|rest| rest.split_once('/')) {
             Some((id, "response")) => ("POST", Route::Response { id: id.to_owned() }),
             Some((id, "error")) => ("POST", Route::Error { id: id.to_owned() }),
@@ -191,6 +207,18 @@ fn push_number(out: &mut BytesMut, name: &str, value: u64) {
 /// The answer to an accepted response or error.
 pub(super) const ACCEPTED: &[u8] = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n{\"status\":\"OK\"}\n";
 
+/// An answer with a JSON document.
+pub(super) fn json(document: &[u8]) -> Bytes {
+    let mut out = BytesMut::from(&b"HTTP/1.1 200 OK\r\nContent-Type: application/json"[..]);
+    push_number(&mut out, "Content-Length", document.len() as u64);
+    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(document);
+    out.freeze()
+}
+
+/// The answer to `restore/next`.
+pub(super) const RESTORED: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
 /// An error answer in the Runtime API's form.
 pub(super) fn error(status: u16, error_type: &str, message: &str) -> Bytes {
     #[derive(serde::Serialize)]
@@ -206,6 +234,7 @@ pub(super) fn error(status: u16, error_type: &str, message: &str) -> Bytes {
         404 => "Not Found",
         405 => "Method Not Allowed",
         413 => "Request Entity Too Large",
+        500 => "Internal Server Error",
         _ => "Not Implemented",
     };
     let body = serde_json::to_string(&Body { message, error_type }).unwrap_or_default();

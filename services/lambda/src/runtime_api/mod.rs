@@ -4,8 +4,7 @@
 //! HTTP/1.1 on the connections the runtime opens. [`extensions`] and `extension_api` are the same for extensions. None
 //! of them knows functions, pools, limits or logs.
 //!
-//! Not here: the Extensions, Logs and Telemetry APIs and `/runtime/restore` (SnapStart). They answer with a clear
-//! error.
+//! [`restore`] is what SnapStart adds.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>.
 
@@ -13,6 +12,7 @@ mod connection;
 mod extension_api;
 pub(crate) mod extensions;
 mod http1;
+pub(crate) mod restore;
 mod session;
 mod streaming;
 

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::extension_api::{About, Subscribe};
 use super::extensions::Extensions;
+use super::restore::{Snap, SnapRole};
 use super::streaming::StreamedAnswer;
 
 /// One event as the runtime gets it. Cheap to clone.
@@ -86,6 +87,9 @@ enum Stage {
     Responding,
     ResponseSent,
     InitError,
+    /// It has initialised, and writes its image.
+    Snapshot,
+    RestoreError,
 }
 
 impl Stage {
@@ -97,6 +101,8 @@ impl Stage {
             Stage::Responding => "InvocationResponse",
             Stage::ResponseSent => "RuntimeResponseSent",
             Stage::InitError => "RuntimeInitError",
+            Stage::Snapshot => "RuntimeRestoreReady",
+            Stage::RestoreError => "RuntimeRestoreError",
         }
     }
 }
@@ -118,6 +124,8 @@ struct State {
     queued: Option<Event>,
     current: Option<Current>,
     departed: Option<Departure>,
+    /// Why a runtime that was to write its image cannot, in its own words.
+    no_image: Option<Bytes>,
 }
 
 /// One environment's runtime.
@@ -128,6 +136,7 @@ pub(crate) struct Session {
     pub(crate) extensions: Extensions,
     about: About,
     subscriptions: Option<Arc<dyn Subscribe>>,
+    snap: Snap,
 }
 
 /// What `/invocation/next` gives at once.
@@ -137,18 +146,13 @@ pub(crate) enum Next {
 }
 
 impl Session {
-    /// A runtime without external extensions.
-    #[cfg(test)]
-    pub(crate) fn new() -> (Arc<Self>, oneshot::Receiver<InitResult>) {
-        Self::with(About::default(), &[], None)
-    }
-
     /// A runtime that is about to start beside these external extensions, and the place where the end of its
     /// initialisation is told.
     pub(crate) fn with(
         about: About,
         external: &[Arc<str>],
         subscriptions: Option<Arc<dyn Subscribe>>,
+        snap: Snap,
     ) -> (Arc<Self>, oneshot::Receiver<InitResult>) {
         let (init, result) = oneshot::channel();
         let state = State {
@@ -158,6 +162,7 @@ impl Session {
             queued: None,
             current: None,
             departed: None,
+            no_image: None,
         };
         let session = Session {
             state: Mutex::new(state),
@@ -165,8 +170,14 @@ impl Session {
             extensions: Extensions::new(external),
             about,
             subscriptions,
+            snap,
         };
         (Arc::new(session), result)
+    }
+
+    /// What it has to do with snapshots.
+    pub(super) fn snap(&self) -> &Snap {
+        &self.snap
     }
 
     /// What extensions are told of the function.
@@ -293,6 +304,47 @@ impl Session {
             let _ = init.send(InitResult::Failed { body, error_type });
         }
         Ok(())
+    }
+
+    /// The runtime has initialised and run its before-snapshot hooks. In the environment from which a snapshot is taken
+    /// that is the end of the initialisation.
+    pub(crate) fn restore_next(&self) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if state.stage != Stage::Started || self.snap.role == SnapRole::None {
+            return Err(Refusal::Transition { from: state.stage.name(), to: Stage::Snapshot.name() });
+        }
+        if self.snap.role == SnapRole::Template {
+            state.stage = Stage::Snapshot;
+            if let Some(init) = state.init.take() {
+                let _ = init.send(InitResult::Ready);
+            }
+        }
+        Ok(())
+    }
+
+    /// An after-restore hook failed; or the runtime that was to write its image tells why it cannot.
+    pub(crate) fn fail_restore(&self, body: Bytes, error_type: Option<String>) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        match (state.stage, self.snap.role) {
+            (Stage::Snapshot, _) => {
+                state.no_image = Some(body);
+                return Ok(());
+            }
+            (Stage::Started, SnapRole::Instance) => {}
+            (from, _) => {
+                return Err(Refusal::Transition { from: from.name(), to: Stage::RestoreError.name() });
+            }
+        }
+        state.stage = Stage::RestoreError;
+        if let Some(init) = state.init.take() {
+            let _ = init.send(InitResult::Failed { body, error_type });
+        }
+        Ok(())
+    }
+
+    /// What the runtime told of why it cannot write its image.
+    pub(crate) fn why_no_image(&self) -> Option<Bytes> {
+        self.lock().no_image.clone()
     }
 
     /// The first process of the environment has ended.

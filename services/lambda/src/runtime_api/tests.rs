@@ -8,8 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use super::restore::{Snap, SnapRole, Vend};
 use super::{
-    Answer, Departure, Event, InitResult, MAX_STREAM_BYTES, Session, StreamEnd, StreamedAnswer, accept,
+    About, Answer, Departure, Event, InitResult, MAX_STREAM_BYTES, Session, StreamEnd, StreamedAnswer, accept,
 };
 
 struct Api {
@@ -20,9 +21,13 @@ struct Api {
 }
 
 async fn api() -> Api {
+    api_with(Snap::default()).await
+}
+
+async fn api_with(snap: Snap) -> Api {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (session, init) = Session::new();
+    let (session, init) = Session::with(About::default(), &[], None, snap);
     tokio::spawn(accept(listener, Arc::clone(&session)));
     Api { session, init, stream: TcpStream::connect(address).await.unwrap(), address }
 }
@@ -88,6 +93,13 @@ async fn an_event_waits_for_the_runtime_and_the_runtime_for_an_event() {
     assert!(matches!(answer.await, Ok(Answer::Error { body, .. }) if body == "{}"));
 }
 
+fn refused(from: &str, to: &str) -> (u16, String) {
+    let message = format!(
+        "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
+    );
+    (403, format!(r#"{{"errorMessage":"{message}","errorType":"InvalidStateTransition"}}"#))
+}
+
 #[tokio::test]
 async fn who_asks_for_more_at_once_is_told_of_both_at_once() {
     let mut api = api().await;
@@ -121,12 +133,6 @@ async fn who_asks_for_more_at_once_is_told_of_both_at_once() {
 #[tokio::test]
 async fn requests_out_of_turn_are_refused_as_aws_does() {
     let mut api = api().await;
-    let refused = |from: &str, to: &str| {
-        let message = format!(
-            "State transition from {from} to {to} failed for runtime. Error: State transition is not allowed"
-        );
-        (403, format!(r#"{{"errorMessage":"{message}","errorType":"InvalidStateTransition"}}"#))
-    };
     assert_eq!(api.post("invocation/x/response", "1").await, refused("RuntimeStarted", "InvocationResponse"));
     let event = event(b"{}");
     let id = event.request_id.clone();
@@ -148,10 +154,65 @@ async fn requests_out_of_turn_are_refused_as_aws_does() {
 #[tokio::test]
 async fn what_is_not_supported_says_so() {
     let mut api = api().await;
-    let (status, body) = api.send("GET /2018-06-01/runtime/restore/next HTTP/1.1\r\n\r\n").await;
+    assert_eq!(api.send(RESTORE_NEXT).await, refused("RuntimeStarted", "RuntimeRestoreReady"));
+    assert_eq!(api.post("restore/error", "{}").await, refused("RuntimeStarted", "RuntimeRestoreError"));
+    let (status, body) = api.send("GET /2021-04-23/credentials HTTP/1.1\r\n\r\n").await;
     assert!(status == 404 && body.contains("SnapStart"), "{status} {body}");
     assert_eq!(api.send("GET /elsewhere HTTP/1.1\r\n\r\n").await.0, 404);
     assert_eq!(api.send("POST /2018-06-01/runtime/invocation/next HTTP/1.1\r\n\r\n").await.0, 405);
+}
+
+const RESTORE_NEXT: &str = "GET /2018-06-01/runtime/restore/next HTTP/1.1\r\n\r\n";
+
+#[tokio::test]
+async fn a_template_is_initialised_when_it_asks_for_the_restore() {
+    let mut api = api_with(Snap { role: SnapRole::Template, vendor: None }).await;
+    assert_eq!(api.send(RESTORE_NEXT).await.0, 200);
+    assert!(matches!((&mut api.init).await, Ok(InitResult::Ready)));
+    assert_eq!(api.send(NEXT).await, refused("RuntimeRestoreReady", "RuntimeReady"));
+    assert_eq!(api.send(RESTORE_NEXT).await, refused("RuntimeRestoreReady", "RuntimeRestoreReady"));
+    assert!(api.session.why_no_image().is_none());
+    assert_eq!(api.post("restore/error", "threads").await.0, 202);
+    assert_eq!(api.session.why_no_image().unwrap(), "threads");
+}
+
+#[tokio::test]
+async fn what_is_not_a_template_goes_on_after_the_restore_or_says_why_not() {
+    let instance = || Snap { role: SnapRole::Instance, vendor: None };
+    let mut api = api_with(instance()).await;
+    assert_eq!(api.send(RESTORE_NEXT).await.0, 200);
+    assert_eq!(api.post("restore/error", "{\"errorType\":\"E\"}").await.0, 202);
+    assert!(matches!((&mut api.init).await, Ok(InitResult::Failed { .. })));
+    assert_eq!(api.send(NEXT).await, refused("RuntimeRestoreError", "RuntimeReady"));
+    let mut api = api_with(instance()).await;
+    let _answer = api.session.offer(event(b"{}"));
+    assert_eq!(api.send(RESTORE_NEXT).await.0, 200);
+    assert_eq!(api.send(NEXT).await.0, 200);
+    assert!(matches!((&mut api.init).await, Ok(InitResult::Ready)));
+    assert_eq!(api.post("restore/error", "{}").await, refused("RuntimeRunning", "RuntimeRestoreError"));
+}
+
+struct OneKey;
+
+impl Vend for OneKey {
+    fn token(&self) -> &str {
+        "secret"
+    }
+
+    fn credentials(&self) -> crate::fleet::Later<Result<Bytes, String>> {
+        Box::pin(async { Ok(Bytes::from_static(b"{\"AccessKeyId\":\"A\"}")) })
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_for_who_knows_the_token() {
+    let mut api = api_with(Snap { role: SnapRole::Instance, vendor: Some(Arc::new(OneKey)) }).await;
+    let ask = |header: &str| format!("GET /2021-04-23/credentials HTTP/1.1\r\n{header}\r\n");
+    assert_eq!(api.send(&ask("")).await.0, 403);
+    assert_eq!(api.send(&ask("Authorization: other\r\n")).await.0, 403);
+    let given = api.send(&ask("Authorization: secret\r\n")).await;
+    assert_eq!(given, (200, "{\"AccessKeyId\":\"A\"}".to_owned()));
+    assert_eq!(api.send("POST /2021-04-23/credentials HTTP/1.1\r\nContent-Length: 0\r\n\r\n").await.0, 405);
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ impl UrlSite {
             return Ok(too_large());
         }
         let resolved = lambda.resolve(&found.target).await?;
+        lambda.check_ready(&resolved.function).await?;
         let invocation = Invocation {
             request_id: visit.request_id.clone(),
             invoked_arn: resolved.invoked_arn,
