@@ -14,8 +14,10 @@ use super::report::{Better, Findings, Row, median, quantile};
 pub(super) const BARE: &str = "bare client";
 /// And of the interpreter that does nothing.
 const INTERPRETER: &str = "bare interpreter";
-/// The server's option against boxes and processes that are made ahead.
-const NO_STOCK: &str = "--no-stock";
+/// And of our own server without anything made ahead.
+const POOLS_OFF: &str = "pools off";
+/// The server's switches for what is made ahead: images of processes, boxes, workers that wait for a function.
+const SWITCHES: [&str; 3] = ["--images", "--stock", "--workers"];
 
 /// A kind of function, how often it is started in a round, and what is promised of the middle start, in milliseconds.
 struct Case {
@@ -37,13 +39,17 @@ const CASES: [Case; 7] = [
 /// Every kind of function.
 pub(super) fn cold(plan: &Plan) -> Result<Findings, String> {
     let mut findings = Findings::default();
-    if !has_option(NO_STOCK) {
-        findings.note("cold", "pools off: not available: this server has no pools to switch off");
-    }
+    let switches: Vec<&str> = SWITCHES.into_iter().filter(|switch| has_option(switch)).collect();
+    let what = if switches.is_empty() {
+        "not available: this server has no switch for it".to_owned()
+    } else {
+        format!("{} off", switches.join(" off, "))
+    };
+    findings.note("cold", format!("{POOLS_OFF}: {what}"));
     for case in &CASES {
         // What cannot be installed here is told, and the others are measured.
         match case.function.package().and_then(|_| case.function.bare(&plan.folder)) {
-            Ok(bare) => findings.rows.extend(case.measure(&bare, plan)?),
+            Ok(bare) => findings.rows.extend(case.measure(&bare, &switches, plan)?),
             Err(error) => {
                 findings.note("cold", format!("{}: not available: {error}", case.function.title()));
             }
@@ -62,7 +68,7 @@ struct Times {
 }
 
 impl Case {
-    fn measure(&self, bare: &Bare, plan: &Plan) -> Result<Vec<Row>, String> {
+    fn measure(&self, bare: &Bare, switches: &[&str], plan: &Plan) -> Result<Vec<Row>, String> {
         let function = self.function;
         let env = function.server_env()?;
         let start = |arguments: &[&str], name: &str| {
@@ -70,8 +76,9 @@ impl Case {
             Subject::start(function, Platform::with_env(arguments, &env, &data)?)
         };
         let mut ours = start(&["start"], "pooled")?;
-        let mut unpooled =
-            has_option(NO_STOCK).then(|| start(&["start", NO_STOCK], "unpooled")).transpose()?;
+        let off: Vec<&str> =
+            ["start"].into_iter().chain(switches.iter().flat_map(|switch| [*switch, "off"])).collect();
+        let mut unpooled = (!switches.is_empty()).then(|| start(&off, "unpooled")).transpose()?;
         bare::cold_start(bare)?;
         let mut rounds = Vec::new();
         for _ in 0..plan.repeats {
@@ -108,7 +115,7 @@ impl Case {
             rows.push(middle().versus(INTERPRETER, &each(&|times| median(&times.interpreter))));
         }
         if rounds.iter().all(|times| !times.unpooled.is_empty()) {
-            rows.push(middle().versus("pools off", &each(&|times| median(&times.unpooled))));
+            rows.push(middle().versus(POOLS_OFF, &each(&|times| median(&times.unpooled))));
         }
         rows.push(row("min", &|times| quantile(times, 0.0)));
         rows.push(row("p90", &|times| quantile(times, 0.9)));

@@ -186,11 +186,10 @@ fn bars<'a>(title: &str, rows: impl Iterator<Item = &'a Row>, measure: &str, gro
             _ => group.to_owned(),
         };
         row.unit.clone_into(&mut bars.unit);
-        if bars.groups.last().is_none_or(|(last, _)| *last != group) {
-            bars.groups.push((group, vec![("ours".to_owned(), row.ours)]));
-        }
-        if let Some((_, list)) = bars.groups.last_mut() {
-            list.push((versus.clone(), reference));
+        let bar = (versus.clone(), reference);
+        match bars.groups.iter_mut().find(|(name, _)| *name == group) {
+            Some((_, list)) => list.push(bar),
+            None => bars.groups.push((group, vec![("ours".to_owned(), row.ours), bar])),
         }
     }
     bars
@@ -207,6 +206,7 @@ mod tests {
             row("Python p50").versus("bare client", &[10.0]),
             row("Python p50").versus("bare interpreter", &[5.0]),
             row("Node.js p50").versus("bare client", &[40.0]),
+            row("Python p50").versus("pools off", &[7.0]),
             row("Node.js p90").versus("bare client", &[50.0]),
         ];
         report.add("cold", Ok(rows.into()));
@@ -238,6 +238,6 @@ mod tests {
         let report = sample();
         let bars = bars("t", report.rows.iter(), "p50", &[]);
         let names: Vec<&str> = bars.groups.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!((names, bars.groups[0].1.len()), (vec!["Python", "Node.js"], 3));
+        assert_eq!((names, bars.groups[0].1.len()), (vec!["Python", "Node.js"], 4));
     }
 }

@@ -32,7 +32,7 @@ The references:
 | bare interpreter | `python3 -c pass`, `node -e 0`: no function at all |
 | emulator | AWS's Runtime Interface Emulator as PyPI's `aws-sam-cli` ships it, with AWS's own Python client; it takes one request at a time |
 | serverless-offline | the plugin of the Serverless Framework, from npm, with the same handlers and interpreters: no box, no signatures |
-| pools off | our own server with `--no-stock`: nothing is made ahead |
+| pools off | our own server with every switch off for what is made ahead (images of processes, boxes, waiting workers) |
 ";
 
 /// A scenario on the page.
@@ -106,16 +106,15 @@ pub(super) const SECTIONS: [Section; 14] = [
         scenario: "burst-50",
         title: "A burst of 50",
         text: "`burst-50`: 50 requests at once for a handler that takes 200 ms, from the first request to the last \
-               answer, nothing warm; and again, when all is warm. Every answer must come from another environment with \
-               another log stream, the records must tell 50 cold starts, and the processes of 50 boxes must be there \
-               afterwards. serverless-offline is started anew for each round.",
+               answer, nothing warm; and again, when all is warm. Every answer tells its environment and log stream: \
+               so many sandboxes there were, and as many boxes must be among the processes. serverless-offline is started anew for each round.",
         plots: &[Plot {
             name: "burst-50",
             title: "50 requests of 200 ms at once, all done",
             shown: Shown::Bars {
                 scenarios: &["burst-50"],
                 measure: "",
-                groups: &["50 at once, nothing warm, all done", "50 at once, again"],
+                groups: &["50 at once, nothing warm", "50 at once, again"],
             },
         }],
     },
