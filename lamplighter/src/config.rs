@@ -75,6 +75,10 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "LAMPLIGHTER_IMAGES", value_enum)]
     images: Option<Switch>,
 
+    /// Whether half-built boxes are kept for the next starts while functions start often [default: on]
+    #[arg(long, env = "LAMPLIGHTER_STOCK", value_enum)]
+    stock: Option<Switch>,
+
     /// What is logged on standard error, such as `info` or `lamplighter=debug,warn` [default: warn]
     #[arg(long, env = "LAMPLIGHTER_LOG", value_name = "FILTER")]
     log: Option<String>,
@@ -130,6 +134,7 @@ pub(crate) struct Settings {
     pub(crate) account_concurrency: u32,
     pub(crate) fleet: FleetLimits,
     pub(crate) images: Switch,
+    pub(crate) stock: Switch,
     pub(crate) log: String,
 }
 
@@ -163,6 +168,7 @@ impl ServerArgs {
                 self.wait_limit_ms.or(file.wait_limit_ms),
             )?,
             images: self.images.or(file.images).unwrap_or(Switch::On),
+            stock: self.stock.or(file.stock).unwrap_or(Switch::On),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
         };
         if !settings.listen.ip().is_loopback() && settings.auth != Auth::Enforce {

@@ -94,7 +94,7 @@ impl Server {
         let address = listener.local_addr().map_err(listen)?;
         make_data_dir(&settings.data)?;
         // Side by side: the one waits for the disk, the other for a process.
-        let (store, sandbox) = tokio::join!(open_store(&settings), sandbox(&settings.data));
+        let (store, sandbox) = tokio::join!(open_store(&settings), sandbox(&settings));
         let (store, blobs) = store?;
         let (sandbox, warnings) = sandbox?;
         let parts = Parts {
@@ -296,6 +296,7 @@ pub(crate) async fn for_documentation() -> Result<FrontDoor, StartError> {
             account_concurrency: 1000,
             fleet: FleetLimits::default(),
             images: Switch::Off,
+            stock: Switch::Off,
             log: "off".to_owned(),
         },
         address: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -316,8 +317,9 @@ impl BoxGateway for GatewayOfBoxes {
     }
 }
 
-async fn sandbox(data: &Path) -> Result<(Option<Sandbox>, Vec<String>), StartError> {
-    match Sandbox::start(SandboxConfig::new(data.join("boxes"))).await {
+async fn sandbox(settings: &Settings) -> Result<(Option<Sandbox>, Vec<String>), StartError> {
+    let own = SandboxConfig::new(settings.data.join("boxes"));
+    match Sandbox::start(SandboxConfig { stock: settings.stock == Switch::On, ..own }).await {
         Ok(sandbox) => Ok((Some(sandbox), Vec::new())),
         Err(error @ SandboxError::Unsupported { .. }) => {
             Ok((None, vec![format!("functions cannot run on this host: {error}; see `lamplighter doctor`")]))

@@ -35,8 +35,8 @@ pub(crate) struct Hello {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe; with companions also theirs, or
-    /// for a worker the pipe it waits on.
-    Launch { serial: u64, tmp_mib: u32, sources: Sources },
+    /// for a worker the pipe it waits on. A `fresh` box does not come from the stock.
+    Launch { serial: u64, tmp_mib: u32, sources: Sources, fresh: bool },
     /// Bring a box that waits what it is for.
     Bind { serial: u64, sources: Sources },
 }
@@ -49,15 +49,15 @@ pub(crate) struct Sources {
     pub(crate) folders: Vec<Vec<u8>>,
 }
 
-/// Spawner to box, over its line.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Delivery<'a> {
+/// Spawner to box, over its line. Behind it stand the bytes that the spawner has not looked into.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Delivery {
     /// Beside it, cut out of the host's tree: some of the mounts, then the folders, that belong to the next word.
     Trees,
     /// Beside it: what came with the launch, then the disk if it has one. The bytes are a [`LaunchRequest`].
-    Launch { disk: bool, request: &'a [u8] },
+    Launch { disk: bool },
     /// The bytes are a [`Bind`].
-    Bind { request: &'a [u8] },
+    Bind,
 }
 
 /// Box to spawner, over its line.

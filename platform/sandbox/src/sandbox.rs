@@ -143,18 +143,23 @@ impl Sandbox {
         worker: Option<&OwnedFd>,
     ) -> Result<Started, SandboxError> {
         let limit = Duration::from_millis(LAUNCH_LIMIT_MS);
-        match tokio::time::timeout(limit, self.launch_once(spec, worker)).await {
+        match tokio::time::timeout(limit, self.launch_once(spec, worker, false)).await {
             // The spawner, or the box it had ready, died before it took the request: another one may.
-            Ok(Err(SandboxError::Spawner { .. })) => self.launch_once(spec, worker).await,
+            Ok(Err(SandboxError::Spawner { .. })) => self.launch_once(spec, worker, true).await,
             Ok(result) => result,
             Err(_) => Err(SandboxError::LaunchTimeout { id: spec.id.clone(), limit_ms: LAUNCH_LIMIT_MS }),
         }
     }
 
-    async fn launch_once(&self, spec: &BoxSpec, worker: Option<&OwnedFd>) -> Result<Started, SandboxError> {
+    async fn launch_once(
+        &self,
+        spec: &BoxSpec,
+        worker: Option<&OwnedFd>,
+        fresh: bool,
+    ) -> Result<Started, SandboxError> {
         let spawner = self.spawner().await?;
         let serial = self.inner.serial.fetch_add(1, Ordering::Relaxed);
-        let (running, channel) = spawner.launch(spec, serial, worker).await?;
+        let (running, channel) = spawner.launch(spec, serial, worker, fresh).await?;
         Ok(Started { running, channel, serial, spawner })
     }
 
@@ -320,6 +325,7 @@ impl Spawner {
         spec: &BoxSpec,
         serial: u64,
         worker: Option<&OwnedFd>,
+        fresh: bool,
     ) -> Result<(RunningBox, Arc<Channel>), SandboxError> {
         let launch_error = |step: &str| {
             let (id, step) = (spec.id.clone(), step.to_owned());
@@ -333,7 +339,7 @@ impl Spawner {
         rustix::io::ioctl_fionbio(&ours, true)
             .map_err(|e| launch_error("make the launch channel")(e.into()))?;
         let channel = Arc::new(Channel::new(ours));
-        let record = launch_record(spec, serial, worker.is_some())
+        let record = launch_record(spec, serial, worker.is_some(), fresh)
             .map_err(launch_error("encode the specification"))?;
         check_size(&record, "command, environment and mounts")?;
         let (exit_sender, exit) = watch::channel(None);
@@ -566,7 +572,7 @@ pub(crate) fn pairs(env: &[(OsString, OsString)]) -> Vec<Vec<u8>> {
 }
 
 /// The request, and behind it what only the box reads.
-fn launch_record(spec: &BoxSpec, serial: u64, worker: bool) -> io::Result<Vec<u8>> {
+fn launch_record(spec: &BoxSpec, serial: u64, worker: bool, fresh: bool) -> io::Result<Vec<u8>> {
     let sources = Sources {
         mounts: spec.mounts.iter().map(|mount| host_path(&mount.host)).collect(),
         folders: spec.folders.iter().map(|folder| host_path(&folder.host)).collect(),
@@ -589,7 +595,7 @@ fn launch_record(spec: &BoxSpec, serial: u64, worker: bool) -> io::Result<Vec<u8
         companion_env: pairs(&spec.companion_env),
         worker,
     };
-    let front = protocol::encode(&Request::Launch { serial, tmp_mib: spec.tmp_mib, sources })?;
+    let front = protocol::encode(&Request::Launch { serial, tmp_mib: spec.tmp_mib, sources, fresh })?;
     Ok([front, protocol::encode(&request)?].concat())
 }
 

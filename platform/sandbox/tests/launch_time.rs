@@ -1,4 +1,4 @@
-//! How long launches take, with `/tmp` on disk and in memory. Not a test of limits: run it by hand, on a quiet machine:
+//! How long launches take, with `/tmp` on disk and in memory, with half-built boxes and without. Not a test of limits: run it by hand, on a quiet machine:
 //! `cargo test --release -p lamplighter-sandbox --test launch_time -- --ignored --nocapture`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -10,7 +10,7 @@ use common::{helper, is_root, spec};
 use lamplighter_sandbox::{Sandbox, SandboxConfig};
 
 const TRIALS: usize = 60;
-const BURST: usize = 40;
+const BURST: usize = 50;
 
 async fn one_by_one(sandbox: &Sandbox, tmp_mib: u32, pause_ms: u64) -> Duration {
     let mut times = Vec::new();
@@ -46,11 +46,12 @@ async fn launches_are_timed() {
     if !is_root() {
         return;
     }
-    for disks in [false, true, false, true] {
+    for (disks, stock) in [(false, false), (true, false), (true, true), (true, false), (true, true)] {
         let dir = tempfile::tempdir().unwrap();
         let config = SandboxConfig {
             executable: Some(helper()),
             disks,
+            stock,
             ..SandboxConfig::new(dir.path().join("state"))
         };
         let begin = Instant::now();
@@ -62,7 +63,7 @@ async fn launches_are_timed() {
         let other = one_by_one(&sandbox, 2048, 20).await;
         let burst = burst(&sandbox).await;
         println!(
-            "disks: {disks}; start {start:?}; 512 MiB every 20 ms {paused:?}, at once {at_once:?}; 2048 MiB {other:?}; \
+            "disks: {disks}; stock: {stock}; start {start:?}; 512 MiB every 20 ms {paused:?}, at once {at_once:?}; 2048 MiB {other:?}; \
              {BURST} at a time in {burst:?}"
         );
         sandbox.shutdown().await;

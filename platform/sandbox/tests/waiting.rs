@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Bench, eventually, find_process, is_root, python, read_all, read_line, spec};
+use common::{Bench, LOOK, eventually, find_process, is_root, python, read_all, read_line, spec};
 use lamplighter_sandbox::{BoxSpec, ReadOnlyMount, SandboxError, WaitingBox};
 
 /// Waits on descriptor 4, takes over what it is told, and runs the program that is mounted at `/var/task/app.py`.
@@ -98,29 +98,6 @@ async fn what_is_mounted_later_may_have_no_place_yet_and_is_read_only() {
     let output = read_all(running.take_output());
     assert_eq!(output.await.unwrap(), "['app.py'] True\n[]\n");
 }
-
-/// What a process can find out about itself and its box.
-const LOOK: &str = "import os, re, resource\n\
-    for p in ['self', '1']:\n\
-    \tfor l in open(f'/proc/{p}/status'):\n\
-    \t\tif re.match('(Name|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|NSpid|Threads|SigBlk|SigIgn|CoreDumping)', l): print(p, l.strip())\n\
-    for l in open('/proc/self/mountinfo'):\n\
-    \tprint(re.sub(r'^[0-9]+ [0-9]+ [0-9]+:[0-9]+ |loop[0-9]+', '', l.strip()))\n\
-    for l in open('/proc/self/limits'): print(l.strip())\n\
-    print(sorted(os.listdir('/proc/self/fd'))[:-1], [os.readlink(f'/proc/self/fd/{n}').split(':')[0] for n in range(3)])\n\
-    print(sorted(p for p in os.listdir('/proc') if p.isdigit()))\n\
-    for top in ['/', '/var', '/opt', '/tmp', '/dev', '/etc']:\n\
-    \tprint(top, sorted(os.listdir(top)), oct(os.stat(top).st_mode), os.stat(top).st_uid)\n\
-    print(open('/proc/self/cgroup').read(), os.uname().nodename, os.getsid(0) == os.getpid())\n\
-    print(open('/proc/net/unix').read().count('\\n'), open('/proc/net/dev').read().count('\\n'))\n\
-    print(open('/proc/self/oom_score_adj').read(), os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))\n\
-    print(open('/proc/sysvipc/shm').read().count('\\n'), os.umask(0), os.getpgid(0) == os.getpid(), os.getppid())\n\
-    for p in ['fd', 'environ', 'maps', 'root', 'cwd', 'exe', 'ns/net']:\n\
-    \ttry: os.listdir(f'/proc/1/{p}') if p in ['fd', 'root', 'cwd'] else open(f'/proc/1/{p}').read(); print(p, 'SEEN')\n\
-    \texcept OSError as e: print(p, e.errno)\n\
-    for s in [9, 15, 19]:\n\
-    \ttry: os.kill(1, s)\n\
-    \texcept OSError as e: print(s, e.errno == 1)\n";
 
 #[tokio::test]
 async fn from_inside_a_box_that_waited_is_like_any_other() {

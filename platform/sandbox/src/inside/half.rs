@@ -129,8 +129,8 @@ impl Line {
     /// Waits for a launch; `None`: the spawner has no more use for this box.
     pub(crate) fn launch(&self, is_ready: bool) -> io::Result<Option<Launch>> {
         self.tell(if is_ready { Receipt::Ready } else { Receipt::Broken })?;
-        let taken = self.receive(|delivery, mut fds, trees| match delivery {
-            Delivery::Launch { disk, request } => {
+        let taken = self.receive(|delivery, request, mut fds, trees| match delivery {
+            Delivery::Launch { disk } => {
                 let disk = if disk { fds.pop() } else { None };
                 let (request, fds) = (protocol::decode(request)?, BoxFds::of(fds));
                 Ok(Launch { request, fds: fds.ok_or(io::ErrorKind::InvalidData)?, disk, trees })
@@ -145,15 +145,15 @@ impl Line {
 
     /// Takes what a waiting box is for, with its trees; `None`: the spawner is gone.
     pub(crate) fn bind(&self) -> io::Result<Option<(Bind, Vec<OwnedFd>)>> {
-        self.receive(|delivery, _, trees| match delivery {
-            Delivery::Bind { request } => Ok((protocol::decode(request)?, trees)),
+        self.receive(|delivery, request, _, trees| match delivery {
+            Delivery::Bind => Ok((protocol::decode(request)?, trees)),
             _ => Err(io::ErrorKind::InvalidData.into()),
         })
     }
 
     fn receive<T>(
         &self,
-        read: impl FnOnce(Delivery<'_>, Vec<OwnedFd>, Vec<OwnedFd>) -> io::Result<T>,
+        read: impl FnOnce(Delivery, &[u8], Vec<OwnedFd>, Vec<OwnedFd>) -> io::Result<T>,
     ) -> io::Result<Option<T>> {
         // Not touched before something comes, and given back afterwards: init stays small.
         let mut buffer = vec![0; MAX_RECORD_BYTES];
@@ -164,9 +164,10 @@ impl Line {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 received => received?,
             };
-            match protocol::decode_front(&buffer[..length])?.0 {
+            let (delivery, request) = protocol::decode_front(&buffer[..length])?;
+            match delivery {
                 Delivery::Trees => trees.append(&mut fds),
-                delivery => return read(delivery, fds, trees).map(Some),
+                _ => return read(delivery, request, fds, trees).map(Some),
             }
         }
     }

@@ -3,8 +3,8 @@
 //!
 //! An empty file system is made once for each size and then copied, which takes the few hundred kilobytes that are not
 //! holes. The file has no name and the device clears itself, so a disk is gone with its last mount, however its box or
-//! the server ends. Some disks wait in stock, made in the spawner's idle moments; a launch that finds none makes its own
-//! in the box's process. Where there are no loop devices or no `mkfs.ext4` boxes have a tmpfs.
+//! the server ends. Some disks wait in stock, made in the spawner's idle moments; half-built boxes have made their own, as
+//! do launches that find none. Where there are no loop devices or no `mkfs.ext4` boxes have a tmpfs.
 //!
 //! What it is not: durable. There is no journal, and nothing is synced.
 
@@ -23,8 +23,8 @@ use rustix::mount::{
 
 use crate::sys;
 
-/// How many of one size wait.
-const STOCK: usize = 4;
+/// How many of one size wait, for boxes that nobody expected; others bring their own.
+const STOCK: usize = 3;
 /// How many sizes have a stock: the last ones asked for.
 const MAX_SHELVES: usize = 4;
 /// The size that AWS gives a function which asks for none, in MiB.
@@ -60,16 +60,6 @@ pub(crate) struct Template {
     image: File,
 }
 
-/// The `/tmp` of a box that is about to be made.
-pub(crate) enum Tmp {
-    /// A mount, to be put in place.
-    Disk(OwnedFd),
-    /// There is a template, but no copy of it.
-    Make,
-    /// A tmpfs, whose pages count as the box's memory.
-    Memory,
-}
-
 impl Disks {
     /// Nothing is made yet. `dir` is the spawner's own.
     pub(crate) fn new(dir: PathBuf, privileged: bool, wanted: bool) -> Self {
@@ -103,10 +93,11 @@ impl Disks {
         }
     }
 
-    /// What the next box of this size has.
-    pub(crate) fn take(&mut self, size_mib: u32) -> Tmp {
+    /// A box with a `/tmp` of this size is about to be made. Whether that is a disk; else it is a tmpfs, whose pages
+    /// count as the box's memory.
+    pub(crate) fn note(&mut self, size_mib: u32) -> bool {
         if self.broken.is_some() {
-            return Tmp::Memory;
+            return false;
         }
         match self.shelves.iter().position(|shelf| shelf.size_mib == size_mib) {
             Some(at) => self.shelves[..=at].rotate_right(1),
@@ -115,16 +106,23 @@ impl Disks {
                 self.shelves.truncate(MAX_SHELVES);
             }
         }
-        if let Some(disk) = self.shelves[0].ready.pop() {
-            return Tmp::Disk(disk);
+        if self.shelves[0].ready.is_empty() {
+            if let Err(error) = self.template(0).map(drop) {
+                self.give_up(&error);
+            }
         }
-        if let Err(error) = self.template(0).map(drop) {
-            self.give_up(&error);
-        }
-        match &self.shelves[0].template {
-            Some(_) => Tmp::Make,
-            None => Tmp::Memory,
-        }
+        self.broken.is_none()
+    }
+
+    /// One of the size that was just noted. Without one the box makes its own.
+    pub(crate) fn take(&mut self) -> Option<OwnedFd> {
+        self.shelves.first_mut()?.ready.pop()
+    }
+
+    /// The size that boxes lately have, if they have disks and there is a template.
+    pub(crate) fn usual_mib(&self) -> Option<u32> {
+        let shelf = self.shelves.first().filter(|_| self.broken.is_none())?;
+        shelf.template.as_ref().map(|_| shelf.size_mib)
     }
 
     /// What disks of a size that was just asked for are copied from.

@@ -29,8 +29,8 @@ use crate::protocol::{
 };
 use crate::sys::{self, Forked};
 use demand::Demand;
+use disks::Disks;
 pub(crate) use disks::Template;
-use disks::{Disks, Tmp};
 use instance::Instance;
 use network::Networks;
 use owners::Owners;
@@ -181,9 +181,19 @@ struct Spawner {
 struct Living {
     owner: u32,
     cgroup: BoxCgroup,
+    /// The size of the disk that it makes for itself.
+    disk_mib: Option<u32>,
     /// `None` once nothing more can come over it.
     line: Option<OwnedFd>,
     stage: Stage,
+}
+
+/// What the spawner itself must know of a launch.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    serial: u64,
+    tmp_mib: u32,
+    fresh: bool,
 }
 
 /// How far a box is.
@@ -271,9 +281,10 @@ impl Spawner {
         if self.networks.wants_more() {
             self.networks.make();
         } else if self.wants_a_box(now) {
-            if self.bear(None).is_err() {
+            let size_mib = self.disks.usual_mib();
+            if self.bear(size_mib).is_err() {
                 // Not even a process: launches will say why.
-                self.demand = None;
+                self.forget_demand();
             }
         } else if self.disks.wants_more() {
             self.disks.make();
@@ -286,17 +297,26 @@ impl Spawner {
     fn wants_a_box(&mut self, now: Instant) -> bool {
         let Some(demand) = &mut self.demand else { return false };
         let wanted = demand.wanted(now);
-        let stages = || self.boxes.values().map(|living| living.stage);
-        stages().filter(|stage| *stage == Stage::Ready).count() < wanted
-            && !stages().any(|stage| stage == Stage::Building)
+        let size_mib = self.disks.usual_mib();
+        let fits = |living: &&Living| living.stage == Stage::Ready && living.disk_mib == size_mib;
+        self.boxes.values().filter(fits).count() < wanted
+            && !self.boxes.values().any(|living| living.stage == Stage::Building)
+    }
+
+    /// It does not work: not again before something else was launched.
+    fn forget_demand(&mut self) {
+        self.demand = self.demand.take().map(|_| Demand::default());
     }
 
     /// Half-built boxes that are not wanted any more end when their line does.
     fn end_the_surplus(&mut self, now: Instant) {
         let wanted = self.demand.as_mut().map_or(0, |demand| demand.wanted(now));
+        let size_mib = self.disks.usual_mib();
         let ready =
             self.boxes.values_mut().filter(|living| living.stage == Stage::Ready && living.line.is_some());
-        for living in ready.skip(wanted) {
+        // Those for a size that nobody asks for any more go first.
+        let (right, wrong): (Vec<_>, Vec<_>) = ready.partition(|living| living.disk_mib == size_mib);
+        for living in right.into_iter().chain(wrong).skip(wanted) {
             living.line = None;
         }
     }
@@ -335,7 +355,7 @@ impl Spawner {
             // It was for the stock: the next launch will find out why, and say so.
             (Some(Receipt::Broken), Stage::Building) => {
                 living.line = None;
-                self.demand = None;
+                self.forget_demand();
             }
             (Some(Receipt::Broken), _) => {}
             (Some(Receipt::Taken), stage) => {
@@ -356,9 +376,10 @@ impl Spawner {
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
         match protocol::decode_front(&buffer[..length]) {
-            Ok((Request::Launch { serial, tmp_mib, sources }, request)) => {
+            Ok((Request::Launch { serial, tmp_mib, sources, fresh }, request)) => {
                 if let Some(fds) = BoxFds::of(fds) {
-                    self.launch(serial, tmp_mib, &sources, request, &fds);
+                    let wish = Wish { serial, tmp_mib, fresh };
+                    self.launch(wish, &sources, request, &fds);
                 }
             }
             Ok((Request::Bind { serial, sources }, request)) => self.bind(serial, &sources, request),
@@ -378,7 +399,8 @@ impl Spawner {
         }
     }
 
-    fn launch(&mut self, serial: u64, tmp_mib: u32, sources: &Sources, request: &[u8], fds: &BoxFds) {
+    fn launch(&mut self, wish: Wish, sources: &Sources, request: &[u8], fds: &BoxFds) {
+        let Wish { serial, tmp_mib, fresh } = wish;
         if let Some(demand) = &mut self.demand {
             demand.note(Instant::now());
         }
@@ -390,26 +412,25 @@ impl Spawner {
                 return;
             }
         };
-        let disk = match self.disks.take(tmp_mib) {
-            Tmp::Disk(disk) => Some(disk),
-            Tmp::Memory => None,
-            Tmp::Make => {
-                // A disk takes as long as a box: a new process makes both, beside those of other launches.
-                let born = self.bear(Some(tmp_mib));
-                self.give(born, serial, trees, None, request, fds);
-                return;
-            }
-        };
-        let born = self.find_half().map_or_else(|| self.bear(None), Ok);
+        let disks = self.disks.note(tmp_mib).then_some(tmp_mib);
+        if let Some(half) = self.find_half(disks).filter(|_| !fresh) {
+            self.give(Ok(half), serial, trees, None, request, fds);
+            return;
+        }
+        // A disk takes as long as a box: without one a new process makes both, beside those of other launches.
+        let disk = self.disks.take();
+        let born = self.bear(disks.filter(|_| disk.is_none()));
         self.give(born, serial, trees, disk, request, fds);
         self.tell_of_disks();
     }
 
-    /// The box for the next launch: one that waits, or one that will soon.
-    fn find_half(&self) -> Option<Pid> {
-        let at = |wanted: Stage| {
-            let mut found = self.boxes.iter();
-            found.find(|(_, living)| living.stage == wanted && living.line.is_some()).map(|(pid, _)| *pid)
+    /// The box for the next launch, with a disk of its own if one is asked for: one that waits, or one that will soon.
+    fn find_half(&self, disk_mib: Option<u32>) -> Option<Pid> {
+        let at = |stage: Stage| {
+            let fits = |living: &Living| {
+                living.stage == stage && living.disk_mib == disk_mib && living.line.is_some()
+            };
+            self.boxes.iter().find(|(_, living)| fits(living)).map(|(pid, _)| *pid)
         };
         at(Stage::Ready).or_else(|| at(Stage::Building))
     }
@@ -438,7 +459,7 @@ impl Spawner {
         });
         match born {
             Ok(pid) => {
-                let living = Living { owner, cgroup, line: Some(ours), stage: Stage::Building };
+                let living = Living { owner, cgroup, disk_mib, line: Some(ours), stage: Stage::Building };
                 self.boxes.insert(pid, living);
                 Ok(pid)
             }
@@ -466,9 +487,9 @@ impl Spawner {
             let until = was_ready.then(|| Instant::now() + TAKING_LIMIT);
             living.stage = Stage::Given { serial, until };
             let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound)?;
-            let delivery = Delivery::Launch { disk: disk.is_some(), request };
+            let delivery = Delivery::Launch { disk: disk.is_some() };
             let fds = fds.all().chain(disk.as_ref().map(AsFd::as_fd)).collect::<Vec<_>>();
-            match deliver(line, &trees, &delivery, &fds) {
+            match deliver(line, &trees, delivery, request, &fds) {
                 // It is dead, and will be reaped; the server hears of that then.
                 Err(_) if was_ready => Ok(()),
                 delivered => delivered,
@@ -489,7 +510,7 @@ impl Spawner {
         };
         let bound = cut(sources).and_then(|trees| {
             let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound).map_err(io::Error::from);
-            let sent = line.and_then(|line| deliver(line, &trees, &Delivery::Bind { request }, &[]));
+            let sent = line.and_then(|line| deliver(line, &trees, Delivery::Bind, request, &[]));
             sent.map_err(|source| StepError::new("reach the box", source))
         });
         if let Err(error) = bound {
@@ -564,16 +585,13 @@ fn cut(sources: &Sources) -> Result<Vec<OwnedFd>, StepError> {
 fn deliver(
     line: &OwnedFd,
     trees: &[OwnedFd],
-    delivery: &Delivery<'_>,
+    delivery: Delivery,
+    request: &[u8],
     fds: &[std::os::fd::BorrowedFd<'_>],
 ) -> io::Result<()> {
     for some in trees.chunks(fdpass::MAX_FDS) {
         let some: Vec<_> = some.iter().map(AsFd::as_fd).collect();
         fdpass::send(line, &protocol::encode(&Delivery::Trees)?, &some)?;
     }
-    let mut record = protocol::encode(delivery)?;
-    let sent = fdpass::send(line, &record, fds);
-    // As for the request it was made from.
-    record.fill(0);
-    sent
+    fdpass::send_both(line, &protocol::encode(&delivery)?, request, fds)
 }

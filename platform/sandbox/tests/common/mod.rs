@@ -34,6 +34,33 @@ impl Bench {
         Self { dir, sandbox }
     }
 
+    /// With boxes built ahead of their launches from now on, or without.
+    pub(crate) async fn with_stock(stock: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let own = SandboxConfig::new(dir.path().join("state"));
+        let sandbox =
+            Sandbox::start(SandboxConfig { executable: Some(helper()), stock, ..own }).await.unwrap();
+        let bench = Self { dir, sandbox };
+        if stock {
+            bench.run(spec(["/bin/true"])).await;
+            bench.wait_for_stock().await;
+        }
+        bench
+    }
+
+    /// Waits until some boxes are half built and wait.
+    pub(crate) async fn wait_for_stock(&self) -> Vec<u32> {
+        let spawner = self.sandbox.spawner_pid().await.unwrap();
+        eventually("there are half-built boxes", || half_built(spawner).len() >= 2).await;
+        // All are ready, and the spawner knows it, when nothing changes any more.
+        let mut before = Vec::new();
+        while before != half_built(spawner) {
+            before = half_built(spawner);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        before
+    }
+
     /// Runs a command to its end: output, exit.
     pub(crate) async fn run(&self, spec: BoxSpec) -> (String, Exit) {
         let running = self.sandbox.launch(spec).await.unwrap();
@@ -48,6 +75,48 @@ impl Bench {
         assert_eq!(exit.code, Some(0), "{output}\n{exit:?}");
         output
     }
+}
+
+/// What a process can find out about itself and its box.
+pub(crate) const LOOK: &str = "import os, re, resource\n\
+    for p in ['self', '1']:\n\
+    \tfor l in open(f'/proc/{p}/status'):\n\
+    \t\tif re.match('(Name|Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|NSpid|Threads|SigBlk|SigIgn|CoreDumping)', l): print(p, l.strip())\n\
+    for l in open('/proc/self/mountinfo'):\n\
+    \tprint(re.sub(r'^[0-9]+ [0-9]+ [0-9]+:[0-9]+ |loop[0-9]+', '', l.strip()))\n\
+    for l in open('/proc/self/limits'): print(l.strip())\n\
+    print(sorted(os.listdir('/proc/self/fd'))[:-1], [os.readlink(f'/proc/self/fd/{n}').split(':')[0] for n in range(3)])\n\
+    print(sorted(p for p in os.listdir('/proc') if p.isdigit()))\n\
+    for top in ['/', '/var', '/opt', '/tmp', '/dev', '/etc']:\n\
+    \tprint(top, sorted(os.listdir(top)), oct(os.stat(top).st_mode), os.stat(top).st_uid)\n\
+    print(open('/proc/self/cgroup').read(), os.uname().nodename, os.getsid(0) == os.getpid())\n\
+    print(open('/proc/net/unix').read().count('\\n'), open('/proc/net/dev').read().count('\\n'))\n\
+    print(open('/proc/self/oom_score_adj').read(), os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0))\n\
+    print(open('/proc/sysvipc/shm').read().count('\\n'), os.umask(0), os.getpgid(0) == os.getpid(), os.getppid())\n\
+    for p in ['fd', 'environ', 'maps', 'root', 'cwd', 'exe', 'ns/net']:\n\
+    \ttry: os.listdir(f'/proc/1/{p}') if p in ['fd', 'root', 'cwd'] else open(f'/proc/1/{p}').read(); print(p, 'SEEN')\n\
+    \texcept OSError as e: print(p, e.errno)\n\
+    for s in [9, 15, 19]:\n\
+    \ttry: os.kill(1, s)\n\
+    \texcept OSError as e: print(s, e.errno == 1)\n";
+
+/// The spawner's half-built boxes: children without children.
+pub(crate) fn half_built(spawner: u32) -> Vec<u32> {
+    let mut parents = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some((name, rest)) = stat.rsplit_once(')') else { continue };
+        let mut fields = rest.split_whitespace();
+        let (state, parent) = (fields.next().unwrap(), fields.next().unwrap().parse::<u32>().unwrap());
+        parents.push((pid, parent, name.ends_with("(lamplighter-box") && state != "Z"));
+    }
+    let has_children = |pid| parents.iter().any(|(_, parent, _)| *parent == pid);
+    let halves =
+        parents.iter().filter(|(pid, parent, is_box)| *parent == spawner && *is_box && !has_children(*pid));
+    halves.map(|(pid, ..)| *pid).collect()
 }
 
 pub(crate) async fn start(state_dir: impl Into<PathBuf>) -> Sandbox {
