@@ -75,7 +75,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, env = "LAMPLIGHTER_IMAGES", value_enum)]
     images: Option<Switch>,
 
-    /// Whether half-built boxes are kept for the next starts while functions start often [default: on]
+    /// Whether boxes, and interpreters in them, are made ready before anybody needs them [default: on]
     #[arg(long, env = "LAMPLIGHTER_STOCK", value_enum)]
     stock: Option<Switch>,
 

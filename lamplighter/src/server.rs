@@ -14,7 +14,7 @@ use gateway::{AuthMode, Downloads, Gateway, GatewayConfig, SourceKind};
 use sandbox::{Sandbox, SandboxConfig, SandboxError};
 use service_delivery::Delivery;
 use service_lambda::fleet::host_memory::HostMemory;
-use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink};
+use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink, StockLimits};
 use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
 use service_sts::{Sts, StsDeps};
@@ -206,7 +206,10 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         gateway: boxes.clone(),
         gateway_port: address.port(),
         account_concurrency: settings.account_concurrency,
-        limits: settings.fleet,
+        limits: match settings.stock {
+            Switch::On => settings.fleet,
+            Switch::Off => FleetLimits { stock: StockLimits::OFF, ..settings.fleet },
+        },
         memory: Arc::new(HostMemory::new()),
     });
     let lambda = Lambda::new(LambdaDeps {

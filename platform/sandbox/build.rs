@@ -1,4 +1,4 @@
-//! Compiles the two programs of `image/`: they run inside boxes, without a standard library, and are embedded.
+//! Compiles the programs of `image/`: they run inside boxes, without a standard library, and are embedded.
 //!
 //! `rustc` itself does it, in a second: cargo cannot build a dependency's program and library for another crate to
 //! embed. There is nothing for other architectures than x86-64 yet; there `image` offers nothing.
@@ -19,6 +19,7 @@ fn main() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let image = Path::new(&variable("CARGO_MANIFEST_DIR")).join("image");
     compile(&image, &out, "checkpoint", &["--crate-type=cdylib", "-Clink-arg=-nostdlib"]);
+    compile(&image, &out, "bind", &["--crate-type=cdylib", "-Clink-arg=-nostdlib"]);
     let script = format!("-Clink-arg=-Wl,-T,{}", image.join("restore.ld").display());
     let program =
         ["--crate-type=bin", "-Crelocation-model=pie", "-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles"];

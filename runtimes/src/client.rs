@@ -131,7 +131,7 @@ pub fn install(interpreter: &Interpreter, root: &Path) -> Result<Option<PathBuf>
         }
         Language::Java if java::can_archive(&interpreter.version) => {
             prepare_once(&interpreter.executable, &dir, java::FILES, |executable| {
-                java::archive(executable, &dir)
+                java::archive(executable, &interpreter.version, &dir)
             });
         }
         _ => {}

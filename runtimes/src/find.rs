@@ -51,7 +51,7 @@ impl Interpreter {
                 format!("--max-semi-space-size={}", share(5)),
                 format!("--max-old-space-size={}", share(90)),
             ],
-            Language::Java => java::flags(memory_mib, java_options, client_dir),
+            Language::Java => java::flags(&self.version, memory_mib, java_options, client_dir),
             _ => Vec::new(),
         };
         let mut command = self.command.clone();

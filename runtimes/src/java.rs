@@ -18,6 +18,9 @@ const MAIN: &str = "lamplighter.runtime.Main";
 const HEAP_PERCENT: u64 = 85;
 /// The first version that archives what was loaded at its end, and of which AWS has a runtime.
 const FIRST_TO_ARCHIVE: u32 = 17;
+/// The first version that warns when a library is loaded, which our client may do, and only the command line may allow.
+const FIRST_TO_WARN: u32 = 24;
+const ALLOW_LIBRARIES: &str = "--enable-native-access=ALL-UNNAMED";
 
 /// The client's files.
 pub(crate) static FILES: &[(&str, &[u8])] = &[(JAR, include_bytes!("../java/lamplighter-runtime.jar"))];
@@ -40,7 +43,12 @@ pub(crate) fn command(executable: String) -> Vec<String> {
 
 /// The flags for a function with `memory_mib`. What the function's own `JAVA_TOOL_OPTIONS` decides is left to it: the
 /// command line would win over that variable.
-pub(crate) fn flags(memory_mib: u32, options: &str, client_dir: Option<&Path>) -> Vec<String> {
+pub(crate) fn flags(
+    version: &str,
+    memory_mib: u32,
+    options: &str,
+    client_dir: Option<&Path>,
+) -> Vec<String> {
     let mentions = |words: &[&str]| words.iter().any(|word| options.contains(word));
     let mut flags = Vec::new();
     if !mentions(&["-Xmx", "MaxHeapSize", "MaxRAM"]) {
@@ -57,6 +65,7 @@ pub(crate) fn flags(memory_mib: u32, options: &str, client_dir: Option<&Path>) -
     }
     // The files of it would lie in /tmp, which is the function's.
     flags.push("-XX:-UsePerfData".to_owned());
+    flags.extend(allowance(version).map(str::to_owned));
     let has_archive = client_dir.is_some_and(|dir| dir.join(ARCHIVE).is_file());
     if has_archive && !mentions(&["-Xshare", "SharedArchiveFile", "AOTCache"]) {
         flags.push(format!("-XX:SharedArchiveFile=/var/runtime/{ARCHIVE}"));
@@ -65,14 +74,23 @@ pub(crate) fn flags(memory_mib: u32, options: &str, client_dir: Option<&Path>) -
     flags
 }
 
+/// What a Java must be told so that loading a library is no warning in the function's log.
+fn allowance(version: &str) -> Option<&'static str> {
+    is_at_least(version, FIRST_TO_WARN).then_some(ALLOW_LIBRARIES)
+}
+
 /// Whether a Java of `version` can make an archive.
 pub(crate) fn can_archive(version: &str) -> bool {
+    is_at_least(version, FIRST_TO_ARCHIVE)
+}
+
+fn is_at_least(version: &str, feature: u32) -> bool {
     let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    major.is_some_and(|major| major >= FIRST_TO_ARCHIVE)
+    major.is_some_and(|major| major >= feature)
 }
 
 /// Makes the archive: runs the client once over what every start does, and tells whether that went well.
-pub(crate) fn archive(executable: &Path, client_dir: &Path) -> bool {
+pub(crate) fn archive(executable: &Path, version: &str, client_dir: &Path) -> bool {
     let Some(place) = client_dir.parent() else { return false };
     let task = place.join("task");
     let made = client_dir.join(format!("{ARCHIVE}.new"));
@@ -80,6 +98,8 @@ pub(crate) fn archive(executable: &Path, client_dir: &Path) -> bool {
         Command::new(executable)
             .arg(format!("-XX:ArchiveClassesAtExit=../runtime/{ARCHIVE}.new"))
             .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-Xmx128m"])
+            // The archive is only as good as the command line is the same.
+            .args(allowance(version))
             .args(["-cp", &format!("../runtime/{JAR}"), MAIN, "--rehearse"])
             .env_clear()
             .current_dir(&task)
@@ -108,21 +128,27 @@ mod tests {
 
     #[test]
     fn flags_follow_the_memory_and_leave_alone_what_the_function_sets() {
-        let plain = flags(512, "", None);
+        let plain = flags("17.0", 512, "", None);
         assert_eq!(
             plain,
             ["-XX:MaxHeapSize=445644k", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"]
         );
         let own = "-Xmx100m -XX:+UseG1GC -XX:+TieredCompilation";
-        assert_eq!(flags(512, own, None), ["-XX:-UsePerfData"]);
+        assert_eq!(flags("17.0", 512, own, None), ["-XX:-UsePerfData"]);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(flags(512, own, Some(dir.path())).len(), 1);
+        assert_eq!(flags("17.0", 512, own, Some(dir.path())).len(), 1);
         fs::write(dir.path().join(ARCHIVE), "").unwrap();
         assert_eq!(
-            flags(512, own, Some(dir.path()))[1],
+            flags("17.0", 512, own, Some(dir.path()))[1],
             "-XX:SharedArchiveFile=/var/runtime/lamplighter-runtime.jsa"
         );
-        assert_eq!(flags(512, "-Xmx9m -Xshare:off", Some(dir.path())).len(), 3);
+        assert_eq!(flags("17.0", 512, "-Xmx9m -Xshare:off", Some(dir.path())).len(), 3);
+    }
+
+    #[test]
+    fn those_that_warn_of_libraries_are_told_not_to() {
+        assert!(flags("25.0.1", 512, "", None).contains(&ALLOW_LIBRARIES.to_owned()));
+        assert!(!flags("21.0.1", 512, "", None).contains(&ALLOW_LIBRARIES.to_owned()));
     }
 
     #[test]

@@ -204,7 +204,8 @@ def wait_for_reader(process, fd):
 def start_bound(command, environ, worker_env, task_root, pass_fds, bind_at_once):
     """Starts a worker that knows nothing of its function, and then binds it."""
     receiver, sender = os.pipe()
-    worker_env = {**worker_env, "LAMPLIGHTER_BIND_FD": str(receiver), "LAMPLIGHTER_BIND_ROOM": "." * 8192}
+    # The descriptor first: Java's client looks there.
+    worker_env = {"LAMPLIGHTER_BIND_FD": str(receiver), **worker_env, "LAMPLIGHTER_BIND_ROOM": "." * 8192}
     process = subprocess.Popen(
         command, env=worker_env, cwd="/", pass_fds=(*pass_fds, receiver), stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT)

@@ -11,10 +11,13 @@ import zipfile
 
 import pytest
 
+import compare
 from fake_runtime_api import ROOT, Event, run_client
 
 JAR = os.path.join(ROOT, "java", "lamplighter-runtime.jar")
 HANDLERS = os.path.join(ROOT, "tests", "handlers", "java", "handlers.jar")
+# The native part of the client, which lies beside the jar in a box.
+NATIVE = os.path.join(os.path.dirname(ROOT), "platform", "sandbox", "image", "bind.rs")
 MAIN = "lamplighter.runtime.Main"
 
 
@@ -50,8 +53,8 @@ def task(tmp_path_factory):
     return str(folder)
 
 
-def run(task, handler, events, java=JAVA, flags=(), **options):
-    command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", *flags, "-cp", JAR, MAIN]
+def run(task, handler, events, java=JAVA, flags=(), jar=JAR, **options):
+    command = [java, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx128m", *flags, "-cp", jar, MAIN]
     return run_client(command, task, handler, [Event(e) if not isinstance(e, Event) else e for e in events], **options)
 
 
@@ -314,3 +317,68 @@ def test_the_class_archive_is_used(task, tmp_path, java):
     assert outcome.answers[0].json() == "Hello Ada" and outcome.output == ""
     loaded = (tmp_path / "loaded").read_text()
     assert re.search(r"lamplighter\.runtime\.HandlerLoader source: shared objects file \(top\)", loaded), loaded[-2000:]
+
+
+@pytest.fixture(scope="session")
+def jar(tmp_path_factory):
+    """The client with its native part beside it."""
+    if not shutil.which("rustc"):
+        pytest.skip("no rustc for the native part of the client")
+    folder = tmp_path_factory.mktemp("client")
+    options = ["--edition=2024", "-Cpanic=abort", "-Copt-level=2", "--crate-type=cdylib", "-Clink-arg=-nostdlib"]
+    subprocess.run(["rustc", *options, NATIVE, "-o", str(folder / "libbind.so")], check=True)
+    return shutil.copy(JAR, folder)
+
+
+def flags_of(name):
+    return ["--enable-native-access=ALL-UNNAMED"] if int(name[4:]) >= 24 else []
+
+
+def difference(plain, bound):
+    """What two functions say of their surroundings, where they do not agree."""
+    return {key: (plain[key], bound[key]) for key in plain if plain[key] != bound[key]}
+
+
+@pytest.mark.parametrize("worker", [{}, {"AT_ONCE": "1"}, {"SECRET": "of nobody"}])
+@pytest.mark.parametrize("name", JAVAS)
+def test_a_bound_worker_cannot_be_told_from_a_plain_start(task, jar, name, worker):
+    env = {"MINE": "grüße\n", "EMPTY": "", "TZ": "Asia/Tokyo", "HOME": "/somewhere"}
+    told = []
+    for bound in (None, worker):
+        outcome = run(task, "example.Introspect::handle", [1], JAVAS[name], flags_of(name), jar, env=env, bound=bound)
+        assert outcome.output == "" and outcome.connections == 1
+        seen = json.loads(re.sub(r"127\.0\.0\.1:\d+", "ADDRESS", outcome.answers[0].body.decode()))
+        # Where a Java was started is the one thing of it that no one can change: here the test's directory.
+        seen["properties"].pop("user.dir"), seen["cwd"].pop(0)
+        # Java keeps one open from the first on, with which it closes others.
+        seen["descriptors"] = [link for link in seen["descriptors"] if link != "socket"]
+        told.append(seen)
+    assert difference(*told) == {}
+    assert told[0]["zone"] == "Asia/Tokyo" and "failed" not in told[0]
+
+
+@pytest.mark.parametrize("handler", [
+    "example.App::echo", "example.App::raises", "example.App::raisesWithCause", "example.App::logs", "example.App::exits",
+    "example.App::resource", "example.NoSuchClass::handle", "example.App::noSuchMethod", "example.Streams",
+])
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_bound_worker_answers_as_a_plain_start(task, jar, handler, framed):
+    """Stack traces and all."""
+    env = {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": "WARN"} if framed else {}
+    plain, bound = (
+        run(task, handler, [{"a": 1}, 2], jar=jar, framed=framed, env=env, bound=bound) for bound in (None, {}))
+
+    def told(outcome):
+        text = [compare.text(outcome.output), [(kind, compare.text(message)) for kind, message in outcome.frames]]
+        return [(answer.path, compare.text(answer.body.decode())) for answer in outcome.answers], text, outcome.status
+
+    assert told(plain) == told(bound)
+
+
+def test_a_worker_that_nobody_wants_ends(jar):
+    receiver, sender = os.pipe()
+    env = {"LAMPLIGHTER_BIND_FD": str(receiver), "PATH": os.environ["PATH"]}
+    worker = subprocess.Popen([JAVA, "-Xmx128m", "-cp", jar, MAIN], env=env, pass_fds=(receiver,))
+    os.close(receiver)
+    os.close(sender)
+    assert worker.wait(timeout=20) == 0

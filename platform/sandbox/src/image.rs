@@ -36,10 +36,14 @@ use layout::{Header, MAGIC, PAGE, VERSION};
 static RESTORE: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/restore")));
 #[cfg(process_images)]
 static CHECKPOINT: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/checkpoint")));
+#[cfg(process_images)]
+static BIND: Option<&[u8]> = Some(include_bytes!(concat!(env!("OUT_DIR"), "/bind")));
 #[cfg(not(process_images))]
 static RESTORE: Option<&[u8]> = None;
 #[cfg(not(process_images))]
 static CHECKPOINT: Option<&[u8]> = None;
+#[cfg(not(process_images))]
+static BIND: Option<&[u8]> = None;
 
 /// The exit code of `restore` when an image cannot be mapped; standard error says why.
 pub const RESTORE_FAILED: i32 = 71;
@@ -55,6 +59,12 @@ pub fn restore_program() -> Option<&'static [u8]> {
 /// of its new `argc`, `argv` and `envp`, as the kernel lays them out.
 pub fn checkpoint_library() -> Option<&'static [u8]> {
     CHECKPOINT
+}
+
+/// The library with which a waiting Java takes over its function's directory and variables: the native part of the
+/// class `lamplighter.runtime.Worker`. No image has to do with it; it is made the same way.
+pub fn bind_library() -> Option<&'static [u8]> {
+    BIND
 }
 
 /// What an image depends on besides the process: the kernel that runs, since when, its processor, and this format. An

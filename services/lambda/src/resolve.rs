@@ -66,6 +66,17 @@ impl Lambda {
         Err(target.not_found())
     }
 
+    /// Makes ready, in the background, what the first invoke of a function will need.
+    pub(crate) fn foresee(self: &Arc<Self>, target: &Target) {
+        let (lambda, target) = (Arc::clone(self), target.clone());
+        tokio::spawn(async move {
+            // What is wrong with it, its first invoke will tell.
+            if let Ok(resolved) = lambda.resolve(&target).await {
+                lambda.invoker.foresee(resolved.function);
+            }
+        });
+    }
+
     /// The snapshot that was made from these bytes, or a new one; and the unqualified ARN.
     async fn snapshot(
         &self,

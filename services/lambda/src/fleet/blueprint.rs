@@ -14,6 +14,7 @@ use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
 use super::generic::Generic;
 use super::images::{IMAGES_INSIDE, ImageFile};
+use super::worker::{self, Unusual};
 use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
 use crate::function::{FunctionConfig, HostFolder};
 use crate::invoke::InvokeError;
@@ -25,8 +26,8 @@ pub(super) const ENOEXEC: i32 = 8;
 /// The Runtime API's port inside every box.
 pub(crate) const RUNTIME_API_PORT: u16 = 9001;
 /// AWS's limits per environment.
-const MAX_PROCESSES: u32 = 1024;
-const MAX_FILES: u32 = 1024;
+pub(super) const MAX_PROCESSES: u32 = 1024;
+pub(super) const MAX_FILES: u32 = 1024;
 /// AWS gives one virtual processor per 1,769 MiB.
 const MIB_PER_CPU: u64 = 1769;
 /// What an environment has while it initialises, however small the function: AWS does the same.
@@ -215,7 +216,6 @@ impl Prepared {
             mounts.extend(shown);
             command = restore;
         }
-        let listen = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         BoxSpec {
             id,
             memory_mib: function.memory_mib,
@@ -228,11 +228,16 @@ impl Prepared {
             command,
             env,
             cwd: PathBuf::from("/var/task"),
-            listeners: vec![listen(RUNTIME_API_PORT), listen(gateway_port)],
+            listeners: listeners(gateway_port),
             companions: self.extensions.iter().map(|name| vec![format!("{PLACE}/{name}").into()]).collect(),
             companion_env,
         }
     }
+}
+
+/// Where our process listens inside every box: the Runtime API, then the platform's API.
+pub(super) fn listeners(gateway_port: u16) -> Vec<SocketAddrV4> {
+    [RUNTIME_API_PORT, gateway_port].map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).to_vec()
 }
 
 fn shared(folder: &HostFolder) -> SharedFolder {
@@ -251,6 +256,21 @@ impl Prepared {
         let client = self.client_dir.iter().map(|dir| (dir.clone(), PathBuf::from("/var/runtime")));
         let all = client.chain(self.interpreter.mounts.iter().cloned());
         all.map(|(host, inside)| ReadOnlyMount { host, inside }).collect()
+    }
+
+    /// The kind of waiting worker that could take the function over, or why none could.
+    pub(crate) fn worker_kind(
+        &self,
+        function: &FunctionConfig,
+        gateway_port: u16,
+    ) -> Result<worker::Kind, Unusual> {
+        let around = worker::Surroundings {
+            interpreter: &self.interpreter,
+            client_dir: self.client_dir.as_deref().ok_or(Unusual::Language)?,
+            has_extensions: !self.extensions.is_empty(),
+            gateway_port,
+        };
+        worker::Kind::of(function, &around)
     }
 
     /// The layers as `/opt`; beside an interpreter that itself lies below `/opt`, entry by entry.

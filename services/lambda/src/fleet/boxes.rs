@@ -6,7 +6,7 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
-use sandbox::{BoxSpec, Ended, MemoryUse, ProcessEnd, RunningBox, Sandbox, SandboxError};
+use sandbox::{Binding, BoxSpec, Ended, MemoryUse, ProcessEnd, RunningBox, Sandbox, SandboxError, WaitingBox};
 use tokio::sync::watch;
 
 use crate::runtime_api::Departure;
@@ -21,6 +21,16 @@ pub(crate) type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) trait Launcher: Send + Sync {
     /// Starts a box.
     fn launch(&self, spec: BoxSpec) -> Later<Result<Box<dyn EnvBox>, SandboxError>>;
+    /// Starts a box whose command waits for its function.
+    fn prepare(&self, spec: BoxSpec) -> Later<Result<Box<dyn Waiting>, SandboxError>>;
+}
+
+/// A box whose command waits for its function. Dropping it kills what is inside.
+pub(crate) trait Waiting: Send + Sync {
+    /// Whether its command still waits.
+    fn is_alive(&self) -> bool;
+    /// Makes it the function's.
+    fn bind(self: Box<Self>, binding: Binding) -> Later<Result<Box<dyn EnvBox>, SandboxError>>;
 }
 
 /// A box that runs. Dropping it kills what is inside.
@@ -64,6 +74,21 @@ impl Launcher for Sandbox {
     fn launch(&self, spec: BoxSpec) -> Later<Result<Box<dyn EnvBox>, SandboxError>> {
         let sandbox = self.clone();
         Box::pin(async move { Ok(Box::new(sandbox.launch(spec).await?) as Box<dyn EnvBox>) })
+    }
+
+    fn prepare(&self, spec: BoxSpec) -> Later<Result<Box<dyn Waiting>, SandboxError>> {
+        let sandbox = self.clone();
+        Box::pin(async move { Ok(Box::new(sandbox.prepare(spec).await?) as Box<dyn Waiting>) })
+    }
+}
+
+impl Waiting for WaitingBox {
+    fn is_alive(&self) -> bool {
+        WaitingBox::is_alive(self)
+    }
+
+    fn bind(self: Box<Self>, binding: Binding) -> Later<Result<Box<dyn EnvBox>, SandboxError>> {
+        Box::pin(async move { Ok(Box::new(WaitingBox::bind(*self, binding).await?) as Box<dyn EnvBox>) })
     }
 }
 

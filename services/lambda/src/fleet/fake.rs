@@ -6,14 +6,14 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::{AccountId, ApiError, Clock, Region, RequestId, Timestamp};
 use bytes::Bytes;
 use frontdoor::{Call, FrontDoor, FrontDoorHandle, Service};
-use sandbox::{BoxSpec, MemoryUse, SandboxError};
+use sandbox::{Binding, BoxSpec, MemoryUse, SandboxError};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,8 +21,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::boxes::{BoxParts, EnvBox, Later, Launcher};
 use super::host_memory::{MemoryReading, MemorySource};
+use super::boxes::{BoxParts, EnvBox, Later, Launcher, Waiting};
 use super::log_sink::{LogEvent, LogSink, StreamName};
 use super::log_store::LogStore;
 use super::{BoxGateway, Fleet, FleetDeps, FleetLimits};
@@ -178,6 +178,14 @@ pub(crate) struct Record {
     pub(crate) freezes: watch::Sender<usize>,
     pub(crate) thaws: AtomicUsize,
     pub(crate) specs: Mutex<Vec<BoxSpec>>,
+    /// Boxes that were started ahead; told of each.
+    pub(crate) prepared: watch::Sender<Vec<BoxSpec>>,
+    pub(crate) bound: Mutex<Vec<Binding>>,
+    /// How many of them wait.
+    pub(crate) waiting: Arc<AtomicUsize>,
+    /// From now on none that waits is of any use: it says so when it is asked, or only when it is bound.
+    pub(crate) workers_are_dead: AtomicBool,
+    pub(crate) workers_fail: AtomicBool,
 }
 
 pub(crate) struct FakeLauncher {
@@ -197,6 +205,50 @@ impl Launcher for FakeLauncher {
             record.specs.lock().unwrap().push(spec);
             let number = record.launched.fetch_add(1, Ordering::SeqCst) + 1;
             Ok(Box::new(FakeBox::start(number, &script, record)) as Box<dyn EnvBox>)
+        })
+    }
+
+    fn prepare(&self, spec: BoxSpec) -> Later<Result<Box<dyn Waiting>, SandboxError>> {
+        let (script, record) = (self.script.clone(), self.record.clone());
+        Box::pin(async move {
+            let waiting = FakeWaiting::new(script, record.clone());
+            record.prepared.send_modify(|specs| specs.push(spec));
+            Ok(Box::new(waiting) as Box<dyn Waiting>)
+        })
+    }
+}
+
+struct FakeWaiting {
+    script: Script,
+    record: Arc<Record>,
+}
+
+impl FakeWaiting {
+    fn new(script: Script, record: Arc<Record>) -> Self {
+        record.waiting.fetch_add(1, Ordering::SeqCst);
+        FakeWaiting { script, record }
+    }
+}
+
+impl Drop for FakeWaiting {
+    fn drop(&mut self) {
+        self.record.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Waiting for FakeWaiting {
+    fn is_alive(&self) -> bool {
+        !self.record.workers_are_dead.load(Ordering::SeqCst)
+    }
+
+    fn bind(self: Box<Self>, binding: Binding) -> Later<Result<Box<dyn EnvBox>, SandboxError>> {
+        Box::pin(async move {
+            if self.record.workers_fail.load(Ordering::SeqCst) {
+                return Err(SandboxError::Gone { id: binding.id });
+            }
+            self.record.bound.lock().unwrap().push(binding);
+            let number = self.record.launched.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok(Box::new(FakeBox::start(number, &self.script, self.record.clone())) as Box<dyn EnvBox>)
         })
     }
 }

@@ -322,7 +322,7 @@ pub(crate) fn fingerprint() -> &'static str {
 }
 
 /// Writes a file unless it is there already: by rename, since boxes may have it mapped.
-fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+pub(super) fn put(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     if fs::read(path).is_ok_and(|present| present == content) {
         return Ok(());
     }

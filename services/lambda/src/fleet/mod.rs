@@ -37,8 +37,10 @@ mod opt_extensions;
 mod overseer;
 mod pool;
 mod snapshots;
+mod stock;
 mod telemetry;
 mod ticket;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,7 +50,7 @@ use std::time::Duration;
 use base::{Clock, Timestamp};
 use frontdoor::FrontDoorHandle;
 use runtimes::RuntimeMap;
-use sandbox::Sandbox;
+use sandbox::{BoxSpec, Sandbox};
 use tokio::sync::oneshot;
 
 pub(crate) use blueprint::{NoBox, Prepared};
@@ -61,10 +63,11 @@ pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
 pub use overseer::FleetStatus;
 pub(crate) use snapshots::ImagePipe;
+pub use stock::StockLimits;
 pub(crate) use ticket::{Orphan, Ticket, Turn};
 
 use self::blueprint::Workshop;
-use self::boxes::Launcher;
+use self::boxes::{EnvBox, Launcher};
 use self::credentials::CredentialCache;
 use self::ending::Endings;
 use self::environment::{Change, Parts, Starting};
@@ -76,6 +79,8 @@ use self::ledger::Ledger;
 use self::overseer::Overseer;
 use self::pool::{Pool, PoolLimits};
 use self::snapshots::{Snapshots, Vendor};
+use self::stock::Stock;
+use self::worker::Unusual;
 use crate::capacity::{Capacity, ProvisionedState};
 use crate::function::FunctionConfig;
 use crate::invoke::report::InitPhase;
@@ -142,6 +147,8 @@ pub struct FleetLimits {
     pub freeze_after: Duration,
     /// How long an initialisation may take; AWS's limit is 10 seconds. By real time.
     pub init_timeout: Duration,
+    /// Workers that are booted before anybody needs them.
+    pub stock: StockLimits,
 }
 
 impl Default for FleetLimits {
@@ -155,6 +162,7 @@ impl Default for FleetLimits {
             idle_memory_bytes: host_memory::HostMemory::total_bytes() / 2,
             freeze_after: Duration::from_millis(10),
             init_timeout: Duration::from_secs(10),
+            stock: StockLimits::for_host(host_memory::HostMemory::total_bytes()),
         }
     }
 }
@@ -228,6 +236,8 @@ pub(crate) struct Inner {
     closing: AtomicBool,
     sampler: Sampler,
     endings: Endings,
+    /// `None`: every start is a plain one.
+    stock: Option<Arc<Stock>>,
 }
 
 impl Fleet {
@@ -255,9 +265,14 @@ impl Fleet {
             _ => None,
         };
         let snapshots = Arc::new(Snapshots::new(images.zip(deps.images_dir)));
+        let stock = launcher.as_ref().and_then(|launcher| {
+            let dir = deps.runtimes_dir.join("stock");
+            Stock::start(Arc::clone(launcher), deps.clock.clone(), deps.limits.stock, &dir)
+        });
         let workshop = Workshop::new(deps.runtime_map, deps.runtimes_dir, deps.gateway_port, generic);
         let inner = Arc::new(Inner {
             launcher,
+            stock,
             credentials: CredentialCache::new(deps.front_door, deps.clock.clone()),
             clock: deps.clock,
             logs: deps.logs,
@@ -347,6 +362,9 @@ impl Fleet {
         let gone = self.inner.pool().close();
         kill_all(&gone);
         drop(gone);
+        if let Some(stock) = &self.inner.stock {
+            stock.close();
+        }
         self.inner.endings.settled().await;
         self.inner.logs.flush().await;
     }
@@ -368,7 +386,13 @@ impl Invoker for Fleet {
     fn foresee(&self, function: Arc<FunctionConfig>) {
         let inner = Arc::clone(&self.inner);
         // Why it cannot be prepared, whoever invokes it will hear.
-        tokio::spawn(async move { inner.prepare(&function).await.map(drop) });
+        tokio::spawn(async move {
+            let Ok(prepared) = inner.prepare(&function).await else { return };
+            let kind = prepared.worker_kind(&function, inner.workshop.gateway_port);
+            if let (Some(stock), Ok(kind)) = (&inner.stock, kind) {
+                stock.expect(kind);
+            }
+        });
     }
 
     fn set_capacity(&self, capacity: Capacity) {
@@ -496,8 +520,12 @@ impl Inner {
             spec.mounts.extend(mounts);
             spec.command = command;
         }
-        let inner_box =
-            launcher.launch(spec).await.map_err(|error| blueprint::launch_failed(function, &error))?;
+        let is_imaged = start.image.is_some() || start.image_pipe.is_some();
+        let bound = if is_imaged { None } else { self.bind_worker(function, prepared, &spec).await };
+        let inner_box = match bound {
+            Some(bound) => bound,
+            None => launcher.launch(spec).await.map_err(|e| blueprint::launch_failed(function, &e))?,
+        };
         let fleet = Arc::downgrade(self);
         let starting = Environment::start(Parts {
             function: Arc::clone(function),
@@ -524,6 +552,25 @@ impl Inner {
         .map_err(|error| InvokeError::LaunchFailed(error.to_string()))?;
         self.overseer.has_come(&starting.0);
         Ok(starting)
+    }
+
+    /// A waiting worker, if the function may have one and one waits.
+    async fn bind_worker(
+        &self,
+        function: &FunctionConfig,
+        prepared: &Prepared,
+        spec: &BoxSpec,
+    ) -> Option<Box<dyn EnvBox>> {
+        let stock = self.stock.as_ref()?;
+        match prepared.worker_kind(function, self.workshop.gateway_port) {
+            Ok(kind) => stock.bind(kind, spec).await,
+            Err(Unusual::Language) => None,
+            Err(why) => {
+                stock.counts().unusual.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(function = &*function.key, %why, "a plain start");
+                None
+            }
+        }
     }
 
     fn on_change(&self, environment: &Arc<Environment>, change: Change) {
@@ -566,6 +613,8 @@ mod capacity_tests;
 mod extension_tests;
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod stock_tests;
 #[cfg(test)]
 mod streaming_tests;
 #[cfg(test)]

@@ -113,10 +113,7 @@ pub(crate) async fn create_function(
     let written =
         lambda.functions.create(&target, Creation { settings, code, tags, publish, signing }).await?;
     tracing::info!(function = %target.arn(), generation = written.latest.generation, "function created");
-    // What can be made ready for its first start is made ready behind its back.
-    if let Ok(resolved) = lambda.resolve(&target).await {
-        lambda.invoker.foresee(resolved.function);
-    }
+    lambda.foresee(&target);
     // As AWS does: of a version that was published at once the number is shown, but the ARN stays unqualified.
     let (version, record) = match &written.published {
         Some(published) => {

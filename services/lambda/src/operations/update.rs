@@ -179,13 +179,14 @@ pub(crate) async fn update_function_configuration(
 }
 
 fn changed(
-    lambda: &Lambda,
+    lambda: &Arc<Lambda>,
     target: &Target,
     record: &FunctionRecord,
     operation: &str,
 ) -> FunctionConfiguration {
     lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation);
     tracing::info!(function = %target.arn(), generation = record.generation, operation, "function changed");
+    lambda.foresee(target);
     FunctionConfiguration::of(target, Version::Latest, record, Shown::Updating)
 }
 

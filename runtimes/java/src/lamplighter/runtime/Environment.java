@@ -1,20 +1,37 @@
 package lamplighter.runtime;
 
-/** The variables that the platform sets. They do not change while a box lives. */
+/**
+ * The variables that the platform sets. They do not change once the process knows its function. Nobody may ask for a
+ * variable before: Java reads all of them then, once.
+ */
 final class Environment {
-    static final String RUNTIME_API = variable("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001");
-    static final String HANDLER = variable("_HANDLER", "");
-    static final String TASK_ROOT = variable("LAMBDA_TASK_ROOT", "/var/task");
-    static final String FUNCTION_NAME = System.getenv("AWS_LAMBDA_FUNCTION_NAME");
-    static final String FUNCTION_VERSION = System.getenv("AWS_LAMBDA_FUNCTION_VERSION");
-    static final String LOG_GROUP_NAME = System.getenv("AWS_LAMBDA_LOG_GROUP_NAME");
-    static final String LOG_STREAM_NAME = System.getenv("AWS_LAMBDA_LOG_STREAM_NAME");
-    static final String MEMORY_SIZE = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128");
-    static final String LOG_FORMAT = variable("AWS_LAMBDA_LOG_FORMAT", "TEXT");
-    static final String LOG_LEVEL = System.getenv("AWS_LAMBDA_LOG_LEVEL");
-    static final String TELEMETRY_FD = System.getenv("_LAMBDA_TELEMETRY_LOG_FD");
+    static String runtimeApi = "127.0.0.1:9001";
+    static String handler = "";
+    static String taskRoot = "/var/task";
+    static String functionName;
+    static String functionVersion;
+    static String logGroupName;
+    static String logStreamName;
+    static String memorySize = "128";
+    static String logFormat = "TEXT";
+    static String logLevel;
+    static String telemetryFd;
 
     private Environment() {}
+
+    static void read() {
+        runtimeApi = variable("AWS_LAMBDA_RUNTIME_API", runtimeApi);
+        handler = variable("_HANDLER", handler);
+        taskRoot = variable("LAMBDA_TASK_ROOT", taskRoot);
+        functionName = System.getenv("AWS_LAMBDA_FUNCTION_NAME");
+        functionVersion = System.getenv("AWS_LAMBDA_FUNCTION_VERSION");
+        logGroupName = System.getenv("AWS_LAMBDA_LOG_GROUP_NAME");
+        logStreamName = System.getenv("AWS_LAMBDA_LOG_STREAM_NAME");
+        memorySize = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memorySize);
+        logFormat = variable("AWS_LAMBDA_LOG_FORMAT", logFormat);
+        logLevel = System.getenv("AWS_LAMBDA_LOG_LEVEL");
+        telemetryFd = System.getenv("_LAMBDA_TELEMETRY_LOG_FD");
+    }
 
     private static String variable(String name, String otherwise) {
         String value = System.getenv(name);

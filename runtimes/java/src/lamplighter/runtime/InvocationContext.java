@@ -35,22 +35,22 @@ final class InvocationContext implements Context {
 
     @Override
     public String getLogGroupName() {
-        return Environment.LOG_GROUP_NAME;
+        return Environment.logGroupName;
     }
 
     @Override
     public String getLogStreamName() {
-        return Environment.LOG_STREAM_NAME;
+        return Environment.logStreamName;
     }
 
     @Override
     public String getFunctionName() {
-        return Environment.FUNCTION_NAME;
+        return Environment.functionName;
     }
 
     @Override
     public String getFunctionVersion() {
-        return Environment.FUNCTION_VERSION;
+        return Environment.functionVersion;
     }
 
     @Override
@@ -75,7 +75,7 @@ final class InvocationContext implements Context {
 
     @Override
     public int getMemoryLimitInMB() {
-        return Integer.parseInt(Environment.MEMORY_SIZE);
+        return Integer.parseInt(Environment.memorySize);
     }
 
     @Override

@@ -27,10 +27,10 @@ public final class Logs {
     private static final int MAGIC = 0xa55a0002;
     private static final int TEXT = 1;
     private static final int HEAD = 16;
-    private static final boolean IS_JSON = "JSON".equalsIgnoreCase(Environment.LOG_FORMAT);
-    private static final LogLevel LOWEST = lowest();
-    private static final boolean IS_FRAMED = Environment.TELEMETRY_FD != null && !Environment.TELEMETRY_FD.isEmpty();
-    private static final FileOutputStream OUT = out();
+    private static boolean isJson;
+    private static boolean isFramed;
+    private static LogLevel lowest = LogLevel.UNDEFINED;
+    private static FileOutputStream out;
 
     /** The one logger. */
     public static final LambdaLogger LOGGER = new LambdaLogger() {
@@ -64,6 +64,20 @@ public final class Logs {
 
     private Logs() {}
 
+    /** As the environment says. */
+    static void start() {
+        isJson = "JSON".equalsIgnoreCase(Environment.logFormat);
+        isFramed = Environment.telemetryFd != null && !Environment.telemetryFd.isEmpty();
+        lowest = lowest();
+        out = out();
+    }
+
+    /** To nobody, in frames. */
+    static void rehearse(FileOutputStream nobody) {
+        isFramed = true;
+        out = nobody;
+    }
+
     /** Which request is being served. */
     static void request(String id, String tenant) {
         requestId = id;
@@ -72,16 +86,16 @@ public final class Logs {
 
     /** An error that the runtime reports to the platform. */
     static void error(String text) {
-        LOGGER.log(text, IS_JSON ? LogLevel.ERROR : LogLevel.UNDEFINED);
+        LOGGER.log(text, isJson ? LogLevel.ERROR : LogLevel.UNDEFINED);
     }
 
     /** Levels are looked at only where the platform does so too: in JSON. */
     private static boolean isWanted(LogLevel level) {
-        return !IS_JSON || level == LogLevel.UNDEFINED || level.ordinal() >= LOWEST.ordinal();
+        return !isJson || level == LogLevel.UNDEFINED || level.ordinal() >= lowest.ordinal();
     }
 
     private static String formatted(String message, LogLevel level) {
-        if (!IS_JSON) {
+        if (!isJson) {
             return level == LogLevel.UNDEFINED ? message : "[" + level + "] " + message;
         }
         Map<String, Object> line = new LinkedHashMap<>();
@@ -100,15 +114,15 @@ public final class Logs {
 
     private static void write(byte[] text, LogLevel level) {
         byte[] whole = text;
-        if (IS_FRAMED) {
+        if (isFramed) {
             long nowUs = System.currentTimeMillis() * 1000;
-            int kind = MAGIC | (IS_JSON ? 0 : TEXT) | level.ordinal() << 2;
+            int kind = MAGIC | (isJson ? 0 : TEXT) | level.ordinal() << 2;
             whole = ByteBuffer.allocate(HEAD + text.length).putInt(kind).putInt(text.length).putLong(nowUs).put(text).array();
         }
         try {
             // One call: what other threads print cannot come between.
-            synchronized (OUT) {
-                OUT.write(whole);
+            synchronized (out) {
+                out.write(whole);
             }
         } catch (IOException e) {
             // There is nobody to tell.
@@ -116,9 +130,9 @@ public final class Logs {
     }
 
     private static FileOutputStream out() {
-        if (IS_FRAMED && !Environment.TELEMETRY_FD.equals("1")) {
+        if (isFramed && !Environment.telemetryFd.equals("1")) {
             try {
-                return new FileOutputStream("/proc/self/fd/" + Environment.TELEMETRY_FD);
+                return new FileOutputStream("/proc/self/fd/" + Environment.telemetryFd);
             } catch (FileNotFoundException e) {
                 // What is framed is understood on stdout, too.
             }
@@ -128,7 +142,7 @@ public final class Logs {
 
     private static LogLevel lowest() {
         try {
-            return LogLevel.fromString(Environment.LOG_LEVEL);
+            return LogLevel.fromString(Environment.logLevel);
         } catch (IllegalArgumentException e) {
             return LogLevel.UNDEFINED;
         }

@@ -17,22 +17,29 @@ import java.io.UnsupportedEncodingException;
  */
 public final class Main {
     /** Here tracing libraries look for the header of the invocation. */
-    private static final String TRACE_PROPERTY = "com.amazonaws.xray.traceHeader";
+    static final String TRACE_PROPERTY = "com.amazonaws.xray.traceHeader";
 
     private Main() {}
 
     /** Runs until the box is killed. {@code --rehearse}: once over everything, so that its classes can be archived. */
     public static void main(String[] arguments) throws Throwable {
         if (arguments.length == 1 && arguments[0].equals("--rehearse")) {
-            Rehearsal.run();
+            Rehearsal.run(1);
+            Worker.isAhead();
+            Environment.read();
             System.exit(0);
         }
-        run(new RuntimeApi(Environment.RUNTIME_API), Environment.HANDLER, Environment.TASK_ROOT);
+        if (Worker.isAhead()) {
+            Worker.waitForFunction();
+        }
+        Environment.read();
+        Logs.start();
+        System.setOut(unbuffered(new FileOutputStream(FileDescriptor.out)));
+        System.setErr(unbuffered(new FileOutputStream(FileDescriptor.err)));
+        run(new RuntimeApi(Environment.runtimeApi), Environment.handler, Environment.taskRoot);
     }
 
     static void run(RuntimeApi api, String name, String taskRoot) throws Throwable {
-        System.setOut(unbuffered(FileDescriptor.out));
-        System.setErr(unbuffered(FileDescriptor.err));
         UserClasses loader = UserClasses.of(taskRoot);
         Thread.currentThread().setContextClassLoader(loader);
         Handler handler;
@@ -48,8 +55,8 @@ public final class Main {
     }
 
     /** What a function prints is on its way to the log when print() returns, even if it is killed next. */
-    private static PrintStream unbuffered(FileDescriptor descriptor) throws UnsupportedEncodingException {
-        return new PrintStream(new FileOutputStream(descriptor), false, "UTF-8");
+    static PrintStream unbuffered(FileOutputStream out) throws UnsupportedEncodingException {
+        return new PrintStream(out, false, "UTF-8");
     }
 
     private static void serve(RuntimeApi api, Handler handler) throws Throwable {

@@ -3,8 +3,10 @@ package lamplighter.runtime;
 import com.amazonaws.services.lambda.runtime.Context;
 import com.amazonaws.services.lambda.runtime.RequestHandler;
 import java.io.File;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.PrintStream;
 import java.net.InetAddress;
 import java.net.ServerSocket;
 import java.net.Socket;
@@ -14,17 +16,21 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
-/** Once over what every start does, against a Runtime API of our own, so that the classes it needs can be archived. */
+/** What every start does, against a Runtime API of our own: its classes are loaded then, and can be archived. */
 final class Rehearsal {
     private Rehearsal() {}
 
-    static void run() throws Throwable {
+    static void run(final int rounds) throws Throwable {
         final ServerSocket listener = new ServerSocket(0, 1, InetAddress.getByName("127.0.0.1"));
         Thread platform = new Thread("platform") {
             @Override
             public void run() {
                 try (Socket connection = listener.accept()) {
-                    serve(connection);
+                    for (int round = 0; round < rounds; round++) {
+                        serve(connection);
+                    }
+                    // What is not read when it is closed would be lost.
+                    connection.getInputStream().read(new byte[4096]);
                 } catch (IOException e) {
                     // The archive has a little less in it.
                 }
@@ -32,16 +38,26 @@ final class Rehearsal {
         };
         platform.setDaemon(true);
         platform.start();
-        Logs.LOGGER.log("rehearsal\n");
-        UserClasses.rehearse(new File(System.getProperty("user.dir")));
-        Failure.of(new RuntimeException("rehearsal", new IllegalStateException()));
-        try {
+        PrintStream out = System.out;
+        PrintStream err = System.err;
+        try (FileOutputStream nobody = new FileOutputStream("/dev/null")) {
+            Logs.rehearse(nobody);
+            System.setOut(Main.unbuffered(nobody));
+            System.setErr(Main.unbuffered(nobody));
+            Logs.LOGGER.log("rehearsal\n");
+            File jar = new File(System.getProperty("java.class.path"));
+            UserClasses.rehearse(jar);
+            Failure.of(new RuntimeException("rehearsal", new IllegalStateException()));
             RuntimeApi api = new RuntimeApi("127.0.0.1:" + listener.getLocalPort());
-            Main.run(api, Echo.class.getName() + "::echo", System.getProperty("user.dir"));
+            Main.run(api, Echo.class.getName() + "::echo", jar.getAbsoluteFile().getParent());
         } catch (IOException e) {
             // The platform has closed: the rehearsal is over.
         } finally {
+            System.setOut(out);
+            System.setErr(err);
             listener.close();
+            platform.join();
+            System.clearProperty(Main.TRACE_PROPERTY);
         }
     }
 
@@ -51,9 +67,9 @@ final class Rehearsal {
                 + "Lambda-Runtime-Trace-Id: Root=1\r\nContent-Length: " + body.length() + "\r\n\r\n" + body;
         InputStream in = connection.getInputStream();
         byte[] buffer = new byte[4096];
-        in.read(buffer);
-        connection.getOutputStream().write(event.getBytes(StandardCharsets.US_ASCII));
-        in.read(buffer);
+        String request = new String(buffer, 0, Math.max(in.read(buffer), 0), StandardCharsets.US_ASCII);
+        String taken = request.startsWith("POST") ? "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n" : "";
+        connection.getOutputStream().write((taken + event).getBytes(StandardCharsets.US_ASCII));
     }
 
     /** A handler as functions have them. */

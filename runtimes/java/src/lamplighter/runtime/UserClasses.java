@@ -33,17 +33,14 @@ final class UserClasses extends URLClassLoader {
         return new Permissions();
     }
 
-    /** Loads what the search for classes needs. */
-    static void rehearse(File folder) throws IOException {
-        File file = new File(folder, "rehearsal");
-        file.createNewFile();
-        try (UserClasses loader = of(folder.getPath())) {
-            loader.getResource(file.getName());
+    /** Loads what the search for classes needs, with our own jar as the function's. */
+    static void rehearse(File jar) throws IOException {
+        URL[] path = {jar.getAbsoluteFile().getParentFile().toURI().toURL(), jar.toURI().toURL()};
+        try (UserClasses loader = new UserClasses(path)) {
+            loader.findResource(jar.getName());
             loader.loadClass("rehearsal.Missing");
         } catch (ClassNotFoundException e) {
             // As it should be.
-        } finally {
-            file.delete();
         }
     }
 
