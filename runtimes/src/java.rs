@@ -43,12 +43,7 @@ pub(crate) fn command(executable: String) -> Vec<String> {
 
 /// The flags for a function with `memory_mib`. What the function's own `JAVA_TOOL_OPTIONS` decides is left to it: the
 /// command line would win over that variable.
-pub(crate) fn flags(
-    version: &str,
-    memory_mib: u32,
-    options: &str,
-    client_dir: Option<&Path>,
-) -> Vec<String> {
+pub(crate) fn flags(version: &str, memory_mib: u32, options: &str, client_dir: Option<&Path>) -> Vec<String> {
     let mentions = |words: &[&str]| words.iter().any(|word| options.contains(word));
     let mut flags = Vec::new();
     if !mentions(&["-Xmx", "MaxHeapSize", "MaxRAM"]) {

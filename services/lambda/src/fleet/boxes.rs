@@ -6,7 +6,9 @@ use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
-use sandbox::{Binding, BoxSpec, Ended, MemoryUse, ProcessEnd, RunningBox, Sandbox, SandboxError, WaitingBox};
+use sandbox::{
+    Binding, BoxSpec, Ended, MemoryUse, ProcessEnd, RunningBox, Sandbox, SandboxError, WaitingBox,
+};
 use tokio::sync::watch;
 
 use crate::runtime_api::Departure;

@@ -21,8 +21,8 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::host_memory::{MemoryReading, MemorySource};
 use super::boxes::{BoxParts, EnvBox, Later, Launcher, Waiting};
+use super::host_memory::{MemoryReading, MemorySource};
 use super::log_sink::{LogEvent, LogSink, StreamName};
 use super::log_store::LogStore;
 use super::{BoxGateway, Fleet, FleetDeps, FleetLimits};

@@ -63,7 +63,7 @@ pub use log_sink::LogSink;
 pub(crate) use log_sink::{LogStream, StreamName};
 pub use overseer::FleetStatus;
 pub(crate) use snapshots::ImagePipe;
-pub use stock::StockLimits;
+pub use stock::{StockLimits, WorkersStatus};
 pub(crate) use ticket::{Orphan, Ticket, Turn};
 
 use self::blueprint::Workshop;

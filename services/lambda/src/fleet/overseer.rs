@@ -109,6 +109,8 @@ pub struct FleetStatus {
     pub memory_held_bytes: u64,
     /// What they used when they were measured last.
     pub memory_used_bytes: u64,
+    /// The stock of waiting workers; `None` if there is none.
+    pub workers: Option<super::WorkersStatus>,
 }
 
 impl Fleet {
@@ -124,6 +126,7 @@ impl Fleet {
             memory_budget_bytes: Some(ledger.budget_bytes()).filter(|bytes| *bytes != u64::MAX),
             memory_held_bytes: ledger.held_bytes(),
             memory_used_bytes: ledger.used_bytes(),
+            workers: self.inner.stock.as_ref().map(|stock| stock.status()),
         }
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use base::{Clock, Timestamp};
 use runtimes::Language;
 use sandbox::BoxSpec;
+use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::boxes::{EnvBox, Launcher, Waiting};
@@ -88,6 +89,21 @@ pub(crate) struct Stock {
     closed: AtomicBool,
 }
 
+/// How the stock stands, and what came of starts since the server began.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct WorkersStatus {
+    /// Workers that wait.
+    pub waiting: usize,
+    /// Starts from a waiting worker.
+    pub bound: u64,
+    /// Plain starts of functions that could have had a worker: none waited.
+    pub missed: u64,
+    /// Plain starts of functions that want their process started in a way of their own. The log tells which, and why.
+    pub unusual: u64,
+    /// Workers that turned out to be of no use.
+    pub failed: u64,
+}
+
 /// How environments were started.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -145,6 +161,18 @@ impl Stock {
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// How it stands.
+    pub(crate) fn status(&self) -> WorkersStatus {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        WorkersStatus {
+            waiting: self.shelves().values().map(|shelf| shelf.waiting.len()).sum(),
+            bound: count(&self.counts.bound),
+            missed: count(&self.counts.missed),
+            unusual: count(&self.counts.unusual),
+            failed: count(&self.counts.failed),
+        }
     }
 
     fn shelves(&self) -> MutexGuard<'_, HashMap<Arc<Kind>, Shelf>> {
@@ -298,12 +326,8 @@ impl Stock {
 }
 
 fn shelf_of(shelves: &mut HashMap<Arc<Kind>, Shelf>, kind: Arc<Kind>, now: Timestamp) -> &mut Shelf {
-    let empty = || Shelf {
-        waiting: VecDeque::new(),
-        starts: VecDeque::new(),
-        wanted_at: now,
-        retry_at: None,
-    };
+    let empty =
+        || Shelf { waiting: VecDeque::new(), starts: VecDeque::new(), wanted_at: now, retry_at: None };
     shelves.entry(kind).or_insert_with(empty)
 }
 

@@ -173,5 +173,7 @@ async fn a_stock_that_is_closed_or_off_makes_nothing() {
     shop.waiting(0).await;
     assert!(!shop.bind(1).await);
     let launcher = FakeLauncher { script: echo_box(), record: shop.record.clone(), gather: None };
-    assert!(Stock::start(Arc::new(launcher), shop.clock.clone(), StockLimits::OFF, shop.dir.path()).is_none());
+    assert!(
+        Stock::start(Arc::new(launcher), shop.clock.clone(), StockLimits::OFF, shop.dir.path()).is_none()
+    );
 }

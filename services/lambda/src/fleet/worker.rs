@@ -168,7 +168,8 @@ impl Kind {
             return Err(Unusual::Layers);
         }
         let generic = environ::generic(interpreter);
-        let is_generic = |name: &str, value: &str| generic.iter().any(|known| (&*known.0, &*known.1) == (name, value));
+        let is_generic =
+            |name: &str, value: &str| generic.iter().any(|known| (&*known.0, &*known.1) == (name, value));
         let changed = { function.environment.iter() }
             .find(|(name, value)| is_read_at_start(language, name) && !is_generic(name, value));
         if let Some((name, _)) = changed {
@@ -222,7 +223,8 @@ impl Kind {
 
     /// The box of a worker that waits.
     pub(crate) fn spec(&self, id: String, places: &Places) -> BoxSpec {
-        let mount = |host: &Path, inside: &Path| ReadOnlyMount { host: host.to_owned(), inside: inside.to_owned() };
+        let mount =
+            |host: &Path, inside: &Path| ReadOnlyMount { host: host.to_owned(), inside: inside.to_owned() };
         let mut mounts: Vec<_> = self.mounts.iter().map(|(host, inside)| mount(host, inside)).collect();
         mounts.extend(["/var/task", "/opt"].map(|inside| mount(&places.around, Path::new(inside))));
         // The descriptor first: Java's client looks there.
@@ -290,13 +292,19 @@ mod tests {
 
     #[test]
     fn what_an_interpreter_reads_at_its_start_is_known() {
-        for name in ["LD_PRELOAD", "LANG", "LC_ALL", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_LIBRARY_PATH"] {
+        for name in ["LD_PRELOAD", "LANG", "LC_ALL", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES", "LD_LIBRARY_PATH"]
+        {
             for language in [Language::Node, Language::Ruby, Language::Java] {
                 assert!(is_read_at_start(language, name), "{name}");
             }
         }
-        for name in ["NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE", "SSL_CERT_FILE", "OPENSSL_CONF"] {
-            assert!(is_read_at_start(Language::Node, name) && !is_read_at_start(Language::Ruby, name), "{name}");
+        for name in
+            ["NODE_OPTIONS", "NODE_EXTRA_CA_CERTS", "UV_THREADPOOL_SIZE", "SSL_CERT_FILE", "OPENSSL_CONF"]
+        {
+            assert!(
+                is_read_at_start(Language::Node, name) && !is_read_at_start(Language::Ruby, name),
+                "{name}"
+            );
         }
         for name in ["RUBYOPT", "RUBYLIB", "RUBY_GC_HEAP_INIT_SLOTS"] {
             assert!(is_read_at_start(Language::Ruby, name), "{name}");
