@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::Signal;
+use rustix::thread::UnshareFlags;
 
 use super::{BoxFds, Prepared, Step, StepError, identity, root};
 use crate::cgroup::{BoxCgroup, LimitFiles};
@@ -29,7 +30,7 @@ pub(crate) struct Birth<'a> {
     pub(crate) cgroup: &'a BoxCgroup,
     /// Its user, as the spawner's user namespace names it.
     pub(crate) owner: u32,
-    /// From the spawner's stock; without one this process has a fresh one already.
+    /// From the spawner's stock; without one the box makes its own.
     pub(crate) network: Option<OwnedFd>,
     /// To be made into a disk for `/tmp` by the box itself.
     pub(crate) tmp: Option<&'a Template>,
@@ -81,7 +82,7 @@ fn isolate_fds(line: OwnedFd, disk: Option<OwnedFd>) -> io::Result<(OwnedFd, Opt
 pub(crate) fn build(prepared: &Prepared, birth: Birth<'_>) -> io::Result<(Result<Half, StepError>, Line)> {
     let Birth { line, cgroup, owner, network, tmp } = birth;
     // Before its descriptors go.
-    let entered = enter_network(network);
+    let entered = enter_spaces(network);
     let disk = match &entered {
         Ok(()) => tmp.map(Template::disk).transpose().step("make a disk for /tmp"),
         Err(_) => Ok(None),
@@ -97,8 +98,15 @@ pub(crate) fn build(prepared: &Prepared, birth: Birth<'_>) -> io::Result<(Result
     Ok((half, Line(line)))
 }
 
-fn enter_network(stock: Option<OwnedFd>) -> Result<(), StepError> {
-    let Some(network) = stock else { return sys::loopback_up().step("bring the network up") };
+/// Only the process namespace is the box's from its birth: the others take the kernel a while, which is the spawner's
+/// time there and this process's here.
+fn enter_spaces(network: Option<OwnedFd>) -> Result<(), StepError> {
+    let spaces = UnshareFlags::NEWNS | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    let own_network = if network.is_some() { UnshareFlags::empty() } else { UnshareFlags::NEWNET };
+    // SAFETY: namespaces change nothing in memory; there is one thread.
+    #[allow(unsafe_code)]
+    unsafe { rustix::thread::unshare_unsafe(spaces | own_network) }.step("make the namespaces")?;
+    let Some(network) = network else { return sys::loopback_up().step("bring the network up") };
     let kind = Some(rustix::thread::LinkNameSpaceType::Network);
     let result = rustix::thread::move_into_link_name_space(network.as_fd(), kind).step("enter the network");
     // Closed with all the others, in a moment.
@@ -114,8 +122,7 @@ fn assemble(prepared: &Prepared, cgroup: &BoxCgroup, owner: u32) -> Result<(Limi
     let limits = cgroup.open_limits().step("open the limits")?;
     // SAFETY: a control-group namespace changes what this process sees of its own groups, nothing in memory.
     #[allow(unsafe_code)]
-    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
-        .step("hide the control groups")?;
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }.step("hide the control groups")?;
     rustix::thread::set_name(c"lamplighter-box").step("name the box's init")?;
     rustix::system::sethostname(b"localhost").step("set the host name")?;
     root::enter(&prepared.base)?;

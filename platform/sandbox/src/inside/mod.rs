@@ -1,8 +1,8 @@
 //! What the process that becomes a box does, in order: groups, network, root ([`half`]); then, once it knows what it is
 //! for, mounts, limits, identity, filters, command.
 //!
-//! It starts as a copy of the spawner in fresh PID, mount, network, IPC and UTS namespaces, with the spawner's
-//! rights, and gives them up one after the other. It never returns to the spawner's code.
+//! It starts as a copy of the spawner in a fresh PID namespace, with the spawner's rights, and gives them up one after
+//! the other. It never returns to the spawner's code.
 //!
 //! A box for a worker starts its command, which has no rights at all, first, and gives up its own rights when it has
 //! been told what it is for: see [`init::Waiting`].

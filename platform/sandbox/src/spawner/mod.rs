@@ -42,7 +42,7 @@ const REMOVAL_PERIOD: Duration = Duration::from_millis(5);
 /// Without a launch for so long, there is time to make a disk.
 const QUIET_PERIOD: Duration = Duration::from_millis(10);
 /// Without a launch for so long, there is time to build a box.
-const SHORT_PERIOD: Duration = Duration::from_millis(2);
+const SHORT_PERIOD: Duration = Duration::from_millis(4);
 /// A box that is ready and has not taken its launch by then is hung.
 const TAKING_LIMIT: Duration = Duration::from_millis(500);
 
@@ -293,14 +293,14 @@ impl Spawner {
         self.end_the_surplus(now);
     }
 
-    /// Whether one more half-built box is wanted, and the last one is ready.
+    /// Whether one more half-built box is wanted, the last one is ready, and no launch waits for one.
     fn wants_a_box(&mut self, now: Instant) -> bool {
         let Some(demand) = &mut self.demand else { return false };
         let wanted = demand.wanted(now);
+        let is_busy = |living: &Living| matches!(living.stage, Stage::Building | Stage::Given { .. });
         let size_mib = self.disks.usual_mib();
         let fits = |living: &&Living| living.stage == Stage::Ready && living.disk_mib == size_mib;
-        self.boxes.values().filter(fits).count() < wanted
-            && !self.boxes.values().any(|living| living.stage == Stage::Building)
+        self.boxes.values().filter(fits).count() < wanted && !self.boxes.values().any(is_busy)
     }
 
     /// It does not work: not again before something else was launched.
@@ -442,13 +442,10 @@ impl Spawner {
         let cgroup = BoxCgroup::new(&self.prepared.facts.cgroups, cgroup::group_name(self.next_group));
         let owner = self.owners.take().ok_or(io::Error::from_raw_os_error(libc::EUSERS))?;
         let network = self.networks.take();
-        let own_network = if network.is_some() { 0 } else { libc::CLONE_NEWNET };
-        let spaces =
-            libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | own_network;
         let born = cgroup.create_v2().and_then(|group| {
             // SAFETY: the spawner has one thread, and `live` never returns.
             #[allow(unsafe_code)]
-            match unsafe { sys::fork_into(spaces, group.as_ref()) }? {
+            match unsafe { sys::fork_into(libc::CLONE_NEWPID, group.as_ref()) }? {
                 Forked::Child => {
                     let tmp = disk_mib.and_then(|size_mib| self.disks.template_of(size_mib));
                     let birth = Birth { line: theirs, cgroup: &cgroup, owner, network, tmp };
