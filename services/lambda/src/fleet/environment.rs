@@ -274,20 +274,27 @@ impl Environment {
         peak.bytes
     }
 
+    /// It has run a request to its end. True for the first one.
+    pub(crate) fn has_run(&self) -> bool {
+        self.share.has_run()
+    }
+
     /// What it uses, and its peak, as they were measured last, in bytes.
     pub(crate) fn memory_bytes(&self) -> (u64, u64) {
         (self.share.used_bytes(), self.peak.lock().unwrap_or_else(PoisonError::into_inner).bytes)
     }
 
-    /// Measures one that is busy for a longer time and may have grown.
-    pub(crate) fn measure_if_busy(&self) {
+    /// Measures one that is busy for a longer time and may have grown; says whether it is.
+    pub(crate) fn measure_if_busy(&self) -> bool {
         let (is_busy, lasted) = {
             let gate = self.gate();
             (gate.in_use && !gate.closed, gate.since.elapsed())
         };
-        if is_busy && lasted > LONG_USE {
+        let is_due = is_busy && lasted > LONG_USE;
+        if is_due {
             self.measure();
         }
+        is_due
     }
 
     /// When `left` is over, in milliseconds since the epoch on the host's real clock: what processes inside compare

@@ -25,6 +25,10 @@ const MARGIN_PART_AT_MOST: u64 = 4;
 const STALLED_PERCENT: f32 = 10.0;
 /// What a function is taken to need before one of its environments was measured.
 pub(crate) const FIRST_GUESS_BYTES: u64 = 24 * MIB;
+/// The limits of environments of which nothing is known may be so many times what there is. Most use little of theirs.
+const DARED_TIMES: u64 = 4;
+/// What a warm environment may need more than it has without being asked whether there is so much.
+const GRANTED_BYTES: u64 = 16 * MIB;
 /// Of how many versions it is known what they need.
 const MOST_LEARNED: usize = 4096;
 
@@ -41,6 +45,8 @@ pub(crate) struct Ledger {
     used_bytes: AtomicU64,
     /// Held by those that are about to go.
     leaving_bytes: AtomicU64,
+    /// The limits of those of which nothing is known yet.
+    unknown_bytes: AtomicU64,
     /// Somebody waits for memory or a place.
     is_awaited: AtomicBool,
     freed: Notify,
@@ -65,6 +71,7 @@ impl Ledger {
             held_bytes: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
             leaving_bytes: AtomicU64::new(0),
+            unknown_bytes: AtomicU64::new(0),
             is_awaited: AtomicBool::new(false),
             freed: Notify::new(),
         })
@@ -123,6 +130,19 @@ impl Ledger {
         self.leaving_bytes.load(Ordering::Relaxed)
     }
 
+    /// Whether so many may be on the host of which nobody knows what they will use, with one more that has this limit.
+    pub(crate) fn dares(&self, limit_bytes: u64) -> bool {
+        let unknown = self.unknown_bytes.load(Ordering::SeqCst);
+        unknown == 0 || unknown.saturating_add(limit_bytes) <= self.most_bytes().saturating_mul(DARED_TIMES)
+    }
+
+    /// Promises memory to an environment of which nothing is known but its limit.
+    pub(crate) fn share_of_unknown(self: &Arc<Self>, bytes: u64, limit_bytes: u64) -> Arc<Share> {
+        let share = self.share(bytes);
+        change(&self.unknown_bytes, &share.unknown, limit_bytes);
+        share
+    }
+
     /// Promises memory to an environment, whether or not there is any: the pool has looked.
     pub(crate) fn share(self: &Arc<Self>, bytes: u64) -> Arc<Share> {
         self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -132,6 +152,7 @@ impl Ledger {
             used: AtomicU64::new(0),
             needs: AtomicU64::new(bytes),
             leaving: AtomicU64::new(0),
+            unknown: AtomicU64::new(0),
             idle: AtomicU64::new(NOT_IDLE),
             has_served: AtomicBool::new(false),
         })
@@ -164,6 +185,7 @@ pub(crate) struct Share {
     /// What it needs when it is busy.
     needs: AtomicU64,
     leaving: AtomicU64,
+    unknown: AtomicU64,
     /// What the pool counts for it among the idle. Changed under the pool's lock only.
     idle: AtomicU64,
     has_served: AtomicBool,
@@ -174,17 +196,27 @@ const NOT_IDLE: u64 = u64::MAX;
 const IDLE_UNCOUNTED: u64 = u64::MAX - 1;
 
 impl Share {
-    /// How much more it needs before it may be busy.
+    /// How much more it needs before it may be busy. A little is always granted: a warm environment shall not wait for it.
     pub(crate) fn growth_bytes(&self) -> u64 {
-        self.needs.load(Ordering::Relaxed).saturating_sub(self.held.load(Ordering::Relaxed))
+        let growth = self.needs.load(Ordering::Relaxed).saturating_sub(self.held.load(Ordering::Relaxed));
+        if growth > GRANTED_BYTES { growth } else { 0 }
     }
 
     /// It is promised what it needs when it is busy.
     pub(crate) fn grow(&self) {
-        if self.growth_bytes() > 0 {
-            change(&self.ledger.held_bytes, &self.held, self.needs.load(Ordering::Relaxed));
+        let needs = self.needs.load(Ordering::Relaxed);
+        if needs > self.held.load(Ordering::Relaxed) {
+            change(&self.ledger.held_bytes, &self.held, needs);
         }
-        self.has_served.store(true, Ordering::Relaxed);
+    }
+
+    /// It has run a request to its end. True for the first one.
+    pub(crate) fn has_run(&self) -> bool {
+        if self.has_served() {
+            return false;
+        }
+        change(&self.ledger.unknown_bytes, &self.unknown, 0);
+        !self.has_served.swap(true, Ordering::Relaxed)
     }
 
     /// What it uses now, or was promised if nobody has looked yet.
@@ -250,6 +282,7 @@ impl Drop for Share {
     fn drop(&mut self) {
         change(&self.ledger.used_bytes, &self.used, 0);
         change(&self.ledger.leaving_bytes, &self.leaving, 0);
+        change(&self.ledger.unknown_bytes, &self.unknown, 0);
         change(&self.ledger.held_bytes, &self.held, 0);
         self.ledger.tell();
     }
@@ -274,9 +307,9 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    /// What an environment of this generation will need.
-    pub(crate) fn needs(&self, key: &str, generation: u64) -> Option<u64> {
-        self.peaks.get(key).filter(|(of, _)| *of == generation).map(|(_, bytes)| *bytes)
+    /// What an environment will need. A new generation is taken to need what the last one did.
+    pub(crate) fn needs(&self, key: &str) -> Option<u64> {
+        self.peaks.get(key).map(|(_, bytes)| *bytes)
     }
 
     /// What is known of it keeps it from running. It may have been an exception: a little less the next time.
@@ -366,20 +399,23 @@ mod tests {
     #[test]
     fn an_idle_one_counts_with_its_use_and_a_busy_one_with_its_needs() {
         let ledger = Ledger::new(None);
-        let share = ledger.share(100);
-        share.settle(20, 50);
-        assert_eq!(
-            (ledger.held_bytes(), share.growth_bytes()),
-            (20, 80),
-            "it has not served: the guess stays"
-        );
+        let share = ledger.share(100 * MIB);
+        let held = || ledger.held_bytes() / MIB;
+        share.settle(20 * MIB, 50 * MIB);
+        assert_eq!((held(), share.growth_bytes() / MIB), (20, 80), "it has not served: the guess stays");
         share.grow();
-        assert_eq!(ledger.held_bytes(), 100);
-        share.settle(20, 50);
-        assert_eq!((ledger.held_bytes(), share.growth_bytes()), (20, 30));
+        assert_eq!(held(), 100);
+        assert!(share.has_run() && !share.has_run());
+        share.settle(20 * MIB, 50 * MIB);
+        assert_eq!((held(), share.growth_bytes() / MIB), (20, 30));
         share.grow();
         share.leave();
-        assert_eq!((ledger.held_bytes(), ledger.leaving_bytes()), (50, 50));
+        assert_eq!((held(), ledger.leaving_bytes() / MIB), (50, 50));
+        share.settle(40 * MIB, 50 * MIB);
+        assert_eq!(share.growth_bytes(), 0, "so little is granted");
+        share.grow();
+        assert_eq!(held(), 50, "but counts");
+        share.settle(20, 50);
         let (mut sum, other) = (0, ledger.share(7));
         share.count_idle(&mut sum, true);
         other.count_idle(&mut sum, true);
@@ -389,6 +425,21 @@ mod tests {
         assert_eq!(sum, 37);
         share.count_idle(&mut sum, false);
         assert!(sum == 7 && !share.is_idle() && other.is_idle());
+    }
+
+    #[test]
+    fn the_unknown_are_dared_up_to_a_bound() {
+        let ledger = Ledger::new(Some(100));
+        assert!(ledger.dares(1000), "one alone always is");
+        let shares: Vec<_> = (0..4).map(|_| ledger.share_of_unknown(1, 90)).collect();
+        assert!(ledger.dares(40) && !ledger.dares(41));
+        shares[0].has_run();
+        assert!(ledger.dares(130));
+        drop(shares);
+        assert_eq!(ledger.unknown_bytes.load(Ordering::Relaxed), 0);
+        let unlimited = Ledger::new(None);
+        let _one = unlimited.share_of_unknown(1, u64::MAX - 1);
+        assert!(unlimited.dares(u64::MAX));
     }
 
     #[tokio::test]
@@ -405,18 +456,18 @@ mod tests {
     #[test]
     fn needs_grow_at_once_and_fall_slowly() {
         let (mut learned, key) = (Learned::default(), Arc::from("f"));
-        assert_eq!(learned.needs("f", 1), None);
+        assert_eq!(learned.needs("f"), None);
         learned.learn(&key, 1, 100);
         learned.learn(&key, 1, 900);
-        assert_eq!(learned.needs("f", 1), Some(900));
+        assert_eq!(learned.needs("f"), Some(900));
         learned.learn(&key, 1, 100);
-        assert_eq!(learned.needs("f", 1), Some(800));
+        assert_eq!(learned.needs("f"), Some(800));
         learned.doubt("f");
         learned.doubt("g");
-        assert_eq!((learned.needs("f", 1), learned.needs("g", 1)), (Some(700), None));
+        assert_eq!((learned.needs("f"), learned.needs("g")), (Some(700), None));
         learned.learn(&key, 2, 5);
         learned.learn(&key, 1, 100);
-        assert_eq!((learned.needs("f", 1), learned.needs("f", 2)), (None, Some(5)));
+        assert_eq!(learned.needs("f"), Some(5));
         for at in 0..2 * MOST_LEARNED {
             learned.learn(&Arc::from(at.to_string()), 1, 1);
         }

@@ -142,7 +142,9 @@ impl Inner {
     /// microseconds, and as many for each environment that has been busy for long.
     pub(super) fn look_at_memory(&self) -> bool {
         for environment in self.overseer.living() {
-            environment.measure_if_busy();
+            if environment.measure_if_busy() {
+                self.pool().grew(&environment);
+            }
         }
         let pressure = self.ledger.take_reading(self.overseer.source.read());
         let gone = match pressure {

@@ -243,11 +243,15 @@ impl<E: Pooled> Pool<E> {
         Some(Place::Warm { environment, lane: Lane::Provisioned })
     }
 
-    fn take_idle(&mut self, wish: &Wish<'_>) -> Option<Arc<E>> {
+    /// Takes an idle one out, unless it would have to ask for memory and may not.
+    fn take_idle(&mut self, wish: &Wish<'_>, may_grow: bool) -> Option<Arc<E>> {
         let version = self.versions.get_mut(&**wish.key)?;
         let tenant = wish.tenant.cloned();
         let list = version.idle.get_mut(&tenant)?;
         let at = list.iter().rposition(|idle| idle.environment.wanted_by().generation == wish.generation)?;
+        if !may_grow && list[at].environment.share().growth_bytes() > 0 {
+            return None;
+        }
         let idle = list.remove(at);
         if list.is_empty() && tenant.is_some() {
             version.idle.remove(&tenant);

@@ -250,7 +250,12 @@ impl Ticket {
             // It is to be replaced, and may never be idle for long.
             self.refill();
         }
+        let is_first = environment.has_run();
         let mut pool = self.fleet.pool();
+        if is_first {
+            let (used_bytes, peak_bytes) = environment.memory_bytes();
+            pool.has_run(&environment, peak_bytes.max(used_bytes));
+        }
         let unwanted = pool.put_back(environment, self.lane, now);
         pool.leave(&wish(&self.function, &self.beginning), self.lane);
         drop(pool);

@@ -1,8 +1,9 @@
 //! Room on the host: how many environments there may be, how much memory they may have, who goes to make room, and who
 //! waits for it.
 //!
-//! Who finds no room waits, first come first served among the invokes of a version and in turn between versions. A
-//! large environment that does not fit yet may be overtaken by small ones, but only [`MOST_OVERTAKEN`] times. Nobody
+//! Who finds no room waits, first come first served among the invokes of a version and in turn between versions. The
+//! first may be overtaken by who fits already, or takes over an environment of its own kind, but only
+//! [`MOST_OVERTAKEN`] times: then whatever becomes idle goes until the first has its room. Nobody
 //! waits here: a seat is a channel, and whoever frees something has the queue looked at ([`Pool::serve`]).
 //!
 //! Memory is free when a box is gone, which is a moment after it was evicted. So who needs another's memory waits too.
@@ -18,8 +19,8 @@ use super::super::ledger::{FIRST_GUESS_BYTES, Ledger, Share};
 use super::{Lane, Place, Pool, Pooled, Version, Wish};
 use crate::invoke::{Shortage, Throttle};
 
-/// How often the first who waits may be overtaken by what is smaller.
-const MOST_OVERTAKEN: u32 = 8;
+/// How often the first in turn may be overtaken.
+const MOST_OVERTAKEN: u32 = 4;
 /// Among so many of the longest idle those are evicted first that free the most for the time they were idle.
 const EVICTION_CHOICE: usize = 64;
 
@@ -131,6 +132,22 @@ impl Queue {
         }
     }
 
+    /// Whether others are in turn before this version.
+    fn is_behind(&self, key: &str) -> bool {
+        self.turns.front().is_some_and(|(first, _)| **first != *key)
+    }
+
+    /// The first in turn has got something: the others' turn.
+    fn pass_turn(&mut self, key: &str) {
+        if self.turns.len() > 1 && !self.is_behind(key) {
+            self.turns.rotate_left(1);
+        }
+    }
+
+    fn was_overtaken(&self) -> bool {
+        self.overtaken >= MOST_OVERTAKEN
+    }
+
     /// The version with the most that wait, and the last of these.
     fn longest(&self) -> Option<(Arc<str>, usize, u64)> {
         let (key, seats) = self.turns.iter().max_by_key(|(_, seats)| seats.len())?;
@@ -153,9 +170,9 @@ pub(crate) struct PoolCount {
 impl<E: Pooled> Pool<E> {
     /// A place for an invoke that counts: an idle environment, room for a new one, or a seat.
     pub(super) fn take(&mut self, wish: &Wish<'_>, now: Timestamp) -> Result<Place<E>, Full> {
-        // An idle one that needs no more than it has takes nothing from those who wait.
-        if let Some((_, 0)) = self.peek_idle(wish)
-            && let Some(environment) = self.take_idle(wish)
+        // An idle one that needs no more than it has takes nothing from those who wait, unless that was said too often.
+        if (self.queue.waiting == 0 || !self.queue.is_behind(wish.key) || !self.queue.was_overtaken())
+            && let Some(environment) = self.take_idle(wish, false)
         {
             return Ok(Place::Warm { environment, lane: Lane::OnDemand });
         }
@@ -185,7 +202,7 @@ impl<E: Pooled> Pool<E> {
             if growth > 0 {
                 self.make_memory(growth, Some(age), promised_bytes)?;
             }
-            if let Some(environment) = self.take_idle(wish) {
+            if let Some(environment) = self.take_idle(wish, true) {
                 return Ok(Place::Warm { environment, lane: Lane::OnDemand });
             }
         }
@@ -198,6 +215,9 @@ impl<E: Pooled> Pool<E> {
         if need > self.ledger.most_bytes() {
             return Err(self.never(wish, need));
         }
+        if self.is_unknown(wish) && !self.ledger.dares(limit_bytes(wish)) {
+            return Err(NoRoom::Busy(self.too_little_memory(need)));
+        }
         self.make_memory(need, None, promised_bytes)?;
         self.admission.launch(wish.owner, wish.tenant.is_some(), now).map_err(NoRoom::Throttled)?;
         if self.environments >= self.limits.max_environments {
@@ -206,7 +226,7 @@ impl<E: Pooled> Pool<E> {
         }
         self.environments += 1;
         self.version(wish).busy += 1;
-        let share = self.ledger.share(need);
+        let share = self.share(wish, need);
         let seat = self.seat(wish, None);
         Ok(Place::New { share, seat })
     }
@@ -232,10 +252,21 @@ impl<E: Pooled> Pool<E> {
         Ok(self.ledger.share(need))
     }
 
+    fn share(&self, wish: &Wish<'_>, need: u64) -> Arc<Share> {
+        match self.is_unknown(wish) {
+            true => self.ledger.share_of_unknown(need, limit_bytes(wish)),
+            false => self.ledger.share(need),
+        }
+    }
+
+    /// No environment of it has run a request yet.
+    fn is_unknown(&self, wish: &Wish<'_>) -> bool {
+        self.learned.needs(wish.key).is_none()
+    }
+
     /// What an environment will use.
     pub(crate) fn needs(&self, wish: &Wish<'_>) -> u64 {
-        let limit = u64::from(wish.memory_mib) << 20;
-        self.learned.needs(wish.key, wish.generation).unwrap_or(FIRST_GUESS_BYTES).min(limit)
+        self.learned.needs(wish.key).unwrap_or(FIRST_GUESS_BYTES).min(limit_bytes(wish))
     }
 
     /// More than all there is.
@@ -342,6 +373,21 @@ impl<E: Pooled> Pool<E> {
         }
     }
 
+    /// An environment has run its first request: from now on it is known what its kind needs.
+    pub(crate) fn has_run(&mut self, environment: &Arc<E>, peak_bytes: u64) {
+        let wish = environment.wanted_by();
+        self.learned.learn(wish.key, wish.generation, peak_bytes);
+        self.queue.tell_of_idle(&self.ledger);
+    }
+
+    /// A busy environment uses so much. The next one of its kind will need that, too.
+    pub(crate) fn grew(&mut self, environment: &Arc<E>) {
+        let (wish, used_bytes) = (environment.wanted_by(), environment.share().used_bytes());
+        if used_bytes > self.needs(&wish) {
+            self.learned.learn(wish.key, wish.generation, used_bytes);
+        }
+    }
+
     // Seats.
 
     fn seat(&mut self, wish: &Wish<'_>, room: Option<RoomWish>) -> Seat<E> {
@@ -422,15 +468,25 @@ impl<E: Pooled> Pool<E> {
     /// Hands an environment that was busy on to who seeks one like it. Gives it back if nobody does.
     pub(super) fn hand_on(&mut self, environment: Arc<E>, lane: Lane) -> Option<Arc<E>> {
         let wish = environment.wanted_by();
+        let overtakes = self.queue.is_behind(wish.key);
+        // Who has room of its own takes nothing from those who wait.
+        let with_room_only = overtakes && self.queue.was_overtaken();
         loop {
-            let first = self.versions.get(&**wish.key).and_then(|version| first_like(version, &wish));
+            let version = self.versions.get(&**wish.key);
+            let first = version.and_then(|version| first_like(version, &wish, with_room_only));
             let seeker = first.and_then(|number| self.remove_seeker(wish.key, number));
             let Some(seeker) = seeker else { break };
+            let waited_for_room = seeker.room.is_some();
             let place = Place::Warm { environment: Arc::clone(&environment), lane };
             if seeker.place.send(Ok(place)).is_ok() {
                 if lane == Lane::Provisioned {
                     // On a provisioned environment it does not count.
                     self.admission.leave(wish.owner);
+                }
+                if waited_for_room && overtakes {
+                    self.queue.overtaken += 1;
+                } else if waited_for_room {
+                    self.queue.pass_turn(wish.key);
                 }
                 environment.share().grow();
                 return None;
@@ -443,7 +499,7 @@ impl<E: Pooled> Pool<E> {
     pub(crate) fn serve(&mut self, now: Timestamp) -> bool {
         let (mut at, mut promised_bytes) = (0, 0u64);
         while let Some((key, seats)) = self.queue.turns.get(at) {
-            if at > 0 && self.queue.overtaken >= MOST_OVERTAKEN {
+            if at > 0 && self.queue.was_overtaken() {
                 break;
             }
             let (key, first) = (Arc::clone(key), seats.first().copied());
@@ -524,9 +580,13 @@ impl<E: Pooled> Pool<E> {
     }
 }
 
+fn limit_bytes(wish: &Wish<'_>) -> u64 {
+    u64::from(wish.memory_mib) << 20
+}
+
 /// The longest waiting who seeks such an environment.
-fn first_like<E>(version: &Version<E>, wish: &Wish<'_>) -> Option<u64> {
-    let mut seekers = version.seekers.iter();
+fn first_like<E>(version: &Version<E>, wish: &Wish<'_>, with_room_only: bool) -> Option<u64> {
+    let mut seekers = version.seekers.iter().filter(|(_, seeker)| !with_room_only || seeker.room.is_none());
     let like =
         |seeker: &Seeker<E>| seeker.generation == wish.generation && seeker.tenant.as_ref() == wish.tenant;
     seekers.find(|(_, seeker)| like(seeker)).map(|(number, _)| *number)

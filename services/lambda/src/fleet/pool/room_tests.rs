@@ -70,7 +70,9 @@ impl Host {
     /// The invoke is over; its environment used so much, which is measured when it is frozen.
     fn end(&mut self, running: &Running, used_mib: u64) {
         let environment = Arc::clone(&running.environment);
-        environment.share().grow();
+        if environment.share().has_run() {
+            self.pool.has_run(&environment, used_mib * MIB);
+        }
         self.pool.leave(&environment.wanted_by(), Lane::OnDemand);
         if self.pool.put_back(Arc::clone(&environment), Lane::OnDemand, NOW).is_none() {
             self.pool.measured(&environment, used_mib * MIB, used_mib * MIB);
@@ -204,7 +206,7 @@ fn a_warm_one_that_will_grow_waits_for_the_memory() {
     let mut host = Host::new(ROOMY, 100);
     host.learn("f", 80);
     let f = host.start("f");
-    f.environment.share().grow();
+    f.environment.share().has_run();
     host.pool.leave(&f.environment.wanted_by(), Lane::OnDemand);
     assert!(host.pool.put_back(Arc::clone(&f.environment), Lane::OnDemand, NOW).is_none());
     host.pool.measured(&f.environment, 20 * MIB, 80 * MIB);
@@ -270,6 +272,26 @@ fn the_small_may_overtake_the_large_but_not_for_ever() {
     running.into_iter().for_each(|one| host.die(one));
     host.settle();
     assert!(matches!(brought(&mut large), Some(Ok(Place::New { .. }))));
+}
+
+#[test]
+fn a_function_that_never_rests_does_not_starve_the_others() {
+    let mut host = Host::new(PoolLimits { max_environments: 1, ..ROOMY }, 100);
+    let greedy = host.start("greedy");
+    let mut more: Vec<Seat<Fake>> = (0..20).map(|_| host.waits("greedy")).collect();
+    let mut modest = host.waits("modest");
+    for turn in 0.. {
+        host.end(&greedy, 5);
+        host.settle();
+        if let Some(Ok(Place::New { .. })) = brought(&mut modest) {
+            break;
+        }
+        assert!(turn < 20, "it starves");
+    }
+    let served = more.iter_mut().filter_map(brought).count();
+    // Once in turn.
+    assert_eq!(served, 1 + usize::try_from(MOST_OVERTAKEN).unwrap());
+    assert_eq!(host.pool.counts().waiting, 20 - served);
 }
 
 #[test]
@@ -350,6 +372,23 @@ fn what_is_started_ahead_waits_for_what_comes_and_is_told_of_what_does_not() {
     host.die(busy);
     let huge = Wish { memory_mib: 10_240, ..like.wanted_by() };
     assert!(matches!(host.pool.provision(&huge), Err(NoRoom::Never(_))));
+}
+
+#[test]
+fn of_a_function_that_nobody_knows_only_some_start_at_once() {
+    let mut host = Host::new(ROOMY, 300);
+    let running: Vec<Running> = (0..9).map(|_| host.start("f")).collect();
+    // Their limit is 128 MiB, and ten times that is more than four times what there is.
+    let mut seat = host.waits("f");
+    let _known = {
+        host.learn("known", 10);
+        host.pool.queue.overtaken = 0;
+        host.waits("known")
+    };
+    host.end(&running[0], 10);
+    assert!(matches!(brought(&mut seat), Some(Ok(Place::Warm { .. }))));
+    host.settle();
+    let _next = host.start("f");
 }
 
 #[test]
