@@ -27,6 +27,7 @@ static PYTHON: &[File] = &[
     ("lamplighter_runtime/logs.py", include_bytes!("../python/lamplighter_runtime/logs.py")),
     ("lamplighter_runtime/image.py", include_bytes!("../python/lamplighter_runtime/image.py")),
     ("lamplighter_runtime/rehearsal.py", include_bytes!("../python/lamplighter_runtime/rehearsal.py")),
+    ("lamplighter_runtime/pages.py", include_bytes!("../python/lamplighter_runtime/pages.py")),
 ];
 
 static NODE: &[File] = &[

@@ -63,12 +63,19 @@ def make(purpose):
         _rehearse()
         sys.path.remove(SDK_DIR)
         sys.meta_path.remove(missed)
+        from . import pages
+
+        if sdk is not None:
+            used = pages.Written(rehearsal.first_client)
+            rehearsal.when_first_used(used.have)
+        first = pages.Written(_rehearse)
         block = _checkpoint()
     except Exception as error:
         _refuse("%s: %s" % (type(error).__name__, error))
     if block == 0:
         _tell(early, missed.names, sdk, after_boot)
         os._exit(_DONE)
+    first.have()
     _arrive(block, after_boot)
 
 

@@ -3,7 +3,7 @@
 The SDK parses the descriptions of services, which takes most of the time that a first client takes. What is parsed
 here is handed to whoever asks for it first, once: nobody shares it, and a second session reads its own, as ever.
 
-Nothing else of the rehearsal stays: it has a session of its own, with made-up keys, and sends nothing.
+Of the rehearsal itself nothing stays: it has a session of its own, with made-up keys, and sends nothing.
 """
 
 # Described so that a first client finds it. Others are read when they are asked for.
@@ -18,10 +18,9 @@ def sdk():
     """Loads the SDK; its version, or None if the host has none."""
     try:
         import boto3
-        import botocore.loaders
     except ImportError:
         return None
-    loaded = _Loaded(botocore.loaders.JSONFileLoader)
+    memory = _Memory()
     session = boto3.session.Session(
         aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name="us-east-1"
     )
@@ -42,8 +41,29 @@ def sdk():
                 except Exception:
                     # Not every service has each.
                     pass
-    loaded.hand_out()
+    memory.recording = False
     return boto3.__version__
+
+
+def first_client():
+    """What a function does first with the SDK."""
+    import boto3
+
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal")
+
+
+def when_first_used(prepare):
+    """Calls `prepare` once, before the first session."""
+    from botocore.session import Session
+
+    plain = Session.__init__
+
+    def __init__(self, *arguments, **named):
+        Session.__init__ = plain
+        prepare()
+        plain(self, *arguments, **named)
+
+    Session.__init__ = __init__
 
 
 def _act(client, name):
@@ -77,28 +97,105 @@ def _act(client, name):
     getattr(client, call)()
 
 
-class _Loaded:
-    """Remembers what a class of the SDK loads from files."""
+class _Memory:
+    """Remembers what the SDK finds out in the rehearsal and would find out again.
 
-    def __init__(self, loader):
-        self._loader = loader
-        self._load = load = loader.load_file
-        self._data = data = {}
+    What is on disk and what follows from code alone: descriptions, the list of services, other names of events, whether
+    a handler takes any argument. Never anything that depends on the environment. Whoever listens to the SDK's log
+    (level DEBUG) gets everything done as ever.
+    """
 
-        def load_file(self, file_path):
-            value = data[file_path] = load(self, file_path)
-            return value
+    def __init__(self):
+        self.recording = True
+        for patch in (self._files, self._services, self._aliases, self._handlers):
+            try:
+                patch()
+            except (ImportError, AttributeError):
+                # Another version of the SDK: it takes its time.
+                pass
 
-        loader.load_file = load_file
+    def _replace(self, owner, name, make):
+        plain = getattr(owner, name)
+        new = make(plain)
+        new.__name__, new.__qualname__, new.__module__ = plain.__name__, plain.__qualname__, plain.__module__
+        new.__doc__ = plain.__doc__
+        setattr(owner, name, new)
 
-    def hand_out(self):
-        """From now on each is given to the first who asks, instead of loading it again."""
-        load, take = self._load, self._data.pop
+    def _files(self):
+        from botocore.loaders import JSONFileLoader, logger
 
-        def load_file(self, file_path):
-            value = take(file_path, None)
-            return load(self, file_path) if value is None else value
+        data = {}
 
-        load_file.__doc__, load_file.__qualname__ = load.__doc__, load.__qualname__
-        load_file.__module__ = load.__module__
-        self._loader.load_file = load_file
+        def make(plain):
+            def load_file(self_, file_path):
+                if self.recording:
+                    value = data[file_path] = plain(self_, file_path)
+                    return value
+                # Given away once: nobody shares it.
+                value = data.pop(file_path, None)
+                return plain(self_, file_path) if value is None or logger.isEnabledFor(10) else value
+
+            return load_file
+
+        self._replace(JSONFileLoader, "load_file", make)
+
+    def _services(self):
+        import os
+
+        from botocore.loaders import Loader
+
+        known = {}
+
+        def make(plain):
+            def list_available_services(self_, type_name):
+                # Where there are further places, what is known of the SDK's own is of no use.
+                key = type_name, *filter(os.path.isdir, self_.search_paths)
+                if self.recording:
+                    known[key] = tuple(plain(self_, type_name))
+                return list(known[key]) if key in known else plain(self_, type_name)
+
+            return list_available_services
+
+        self._replace(Loader, "list_available_services", make)
+
+    def _aliases(self):
+        from botocore.hooks import EVENT_ALIASES, EventAliaser, logger
+
+        known, count = {}, len(EVENT_ALIASES)
+
+        def make(plain):
+            def _alias_event_name(self_, event_name):
+                if self.recording:
+                    known[event_name] = plain(self_, event_name)
+                elif event_name in known and len(self_._event_aliases) == count and not logger.isEnabledFor(10):
+                    return known[event_name]
+                return plain(self_, event_name)
+
+            return _alias_event_name
+
+        self._replace(EventAliaser, "_alias_event_name", make)
+
+    def _handlers(self):
+        import sys
+
+        from botocore import hooks
+
+        known = {}
+
+        def make(plain):
+            def accepts_kwargs(func):
+                try:
+                    if func in known:
+                        return known[func]
+                except TypeError:
+                    pass
+                accepts = plain(func)
+                name = getattr(func, "__qualname__", "")
+                home = sys.modules.get(getattr(func, "__module__", None))
+                if self.recording and getattr(home, name, None) is func:
+                    known[func] = accepts
+                return accepts
+
+            return accepts_kwargs
+
+        self._replace(hooks, "accepts_kwargs", make)

@@ -47,6 +47,8 @@ const MAKING_LIMIT: Duration = Duration::from_secs(120);
 /// Making one must not be felt: half a processor.
 const MAKING_CPU_MILLIS: u32 = 500;
 const MAKING_MEMORY_MIB: u32 = 1024;
+/// So many functions are remembered as ending early. Beyond, they are found out once more.
+const MAX_FRAGILE: usize = 10_000;
 /// How a process ends that was put together wrongly: SIGILL, SIGTRAP, SIGBUS, SIGSEGV, SIGSYS.
 const BROKEN: &[i32] = &[4, 5, 7, 11, 31];
 
@@ -76,19 +78,19 @@ impl Kind {
 
 /// What the runtime client tells of the image it has written, on its standard output.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+pub(super) struct Told {
     /// The version of the SDK in it.
-    sdk: Option<String>,
+    pub(super) sdk: Option<String>,
     /// Modules that a plain start has loaded, too, before it looks at the function.
-    early: BTreeSet<String>,
+    pub(super) early: BTreeSet<String>,
     /// All modules that it holds, or has looked for and not found: names of the first level.
-    names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
     /// Files that it maps, and directories that its modules come from.
     #[serde(skip_serializing, default)]
-    always: Vec<PathBuf>,
+    pub(super) always: Vec<PathBuf>,
     /// The files of its modules.
     #[serde(skip_serializing, default)]
-    at_first: Vec<PathBuf>,
+    pub(super) at_first: Vec<PathBuf>,
 }
 
 /// Why a start is plain.
@@ -141,7 +143,10 @@ impl Generic {
         }
         let places = Places::of(function, interpreter)?;
         let mut clash = None;
-        for kind in [Kind::Full, Kind::Bare] {
+        // The SDK looks for its home as it is loaded.
+        let kinds =
+            [Kind::Full, Kind::Bare].into_iter().skip(usize::from(function.environment.contains_key("HOME")));
+        for kind in kinds {
             let image = self.get(kind, interpreter, client_dir)?;
             let told = self.told(&image)?;
             match places.clash(&told) {
@@ -209,7 +214,12 @@ impl Generic {
         }
         let why = format!("a process from it ended with code {:?}, signal {:?}", end.code, end.signal);
         tracing::warn!(function = function.arn, why, "start from an image failed, starting plainly");
-        lock(&self.fragile).insert((Arc::clone(&function.key), function.generation));
+        let mut fragile = lock(&self.fragile);
+        if fragile.len() >= MAX_FRAGILE {
+            fragile.clear();
+        }
+        fragile.insert((Arc::clone(&function.key), function.generation));
+        drop(fragile);
         let (generic, image) = (Arc::clone(self), Arc::clone(image));
         tokio::spawn(async move {
             let _turn = generic.turn.lock().await;
@@ -381,7 +391,7 @@ fn outside(interpreter: &Interpreter, inside: &Path) -> Option<PathBuf> {
 }
 
 /// Where a function's modules come from before those of the interpreter: directories of the host.
-struct Places {
+pub(super) struct Places {
     /// Searched from the function's first line on.
     late: Vec<PathBuf>,
     /// Searched by the booting interpreter, too.
@@ -391,7 +401,7 @@ struct Places {
 impl Places {
     /// # Errors
     /// Why the function cannot start from an image at all.
-    fn of(function: &FunctionConfig, interpreter: &Interpreter) -> Result<Places, WhyPlain> {
+    pub(super) fn of(function: &FunctionConfig, interpreter: &Interpreter) -> Result<Places, WhyPlain> {
         debug_assert_eq!(interpreter.language, Language::Python);
         let usual = environ::generic(interpreter);
         for (name, value) in &function.environment {
@@ -427,7 +437,7 @@ impl Places {
     }
 
     /// A module of the function that would be found before one that the image holds, or looked for.
-    fn clash(&self, told: &Told) -> Option<String> {
+    pub(super) fn clash(&self, told: &Told) -> Option<String> {
         let late = self.late.iter().flat_map(|dir| modules(dir));
         let late = { late }.find(|name| told.names.contains(name) && !told.early.contains(name));
         let mut early = self.early.iter().flat_map(|dir| modules(dir));

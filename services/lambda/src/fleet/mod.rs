@@ -614,6 +614,8 @@ mod extension_tests;
 #[cfg(test)]
 pub(crate) mod fake;
 #[cfg(test)]
+mod generic_tests;
+#[cfg(test)]
 mod stock_tests;
 #[cfg(test)]
 mod streaming_tests;
