@@ -50,7 +50,7 @@ pub use crate::value::ValueError;
 pub use crate::watch::Watch;
 
 use crate::committer::{Committer, Job, Reply, Start};
-use crate::engine::{Engine, View, fjall::Fjall, memory::Memory, sqlite::Sqlite};
+use crate::engine::{Engine, View, cached::Cached, fjall::Fjall, memory::Memory, sqlite::Sqlite};
 use crate::lock::{DirLock, Place};
 use crate::tx::{Overlay, STAMP_KEY, TxState};
 use crate::watch::Watches;
@@ -335,9 +335,13 @@ fn open_engine(config: &StoreConfig) -> Result<Arc<dyn Engine>, StoreError> {
     let place = lock::prepare(dir, config.engine.name(), &names.map(|name| dir.join(name)))?;
     let engine: Arc<dyn Engine> = match config.engine {
         EngineKind::Sqlite => {
-            Arc::new(Opened { engine: Sqlite::open(&dir.join("entries.sqlite"))?, _lock: lock })
+            let engine = Cached::new(Sqlite::open(&dir.join("entries.sqlite"))?);
+            Arc::new(Opened { engine, _lock: lock })
         }
-        _ => Arc::new(Opened { engine: Fjall::open(&dir.join("entries.fjall"))?, _lock: lock }),
+        _ => {
+            let engine = Cached::new(Fjall::open(&dir.join("entries.fjall"))?);
+            Arc::new(Opened { engine, _lock: lock })
+        }
     };
     if place == Place::New {
         lock::finish(dir)?;

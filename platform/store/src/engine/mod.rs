@@ -4,6 +4,7 @@
 //! overlay, and hands the engine finished batches. Only the committer's thread commits, so an engine need not deal
 //! with two commits at once. One suite of tests (`tests/engines.rs`) runs against every engine.
 
+pub(crate) mod cached;
 pub(crate) mod fjall;
 pub(crate) mod memory;
 pub(crate) mod sqlite;
