@@ -61,6 +61,10 @@ pub(crate) trait BoxControl: Send + Sync {
     fn kill(&self);
     /// Measures its memory.
     fn memory(&self) -> io::Result<MemoryUse>;
+    /// Measures the peak alone.
+    fn peak_memory(&self) -> io::Result<u64> {
+        self.memory().map(|memory| memory.peak_bytes)
+    }
     /// Starts a new measurement of the peak.
     fn reset_peak_memory(&self) -> io::Result<()>;
     /// Changes the CPU share; 1000 is one processor.

@@ -70,6 +70,14 @@ impl BoxControl for NamespaceBox {
         }
     }
 
+    fn peak_memory(&self) -> io::Result<u64> {
+        if self.measures_by_cgroup {
+            self.cgroup.peak_bytes()
+        } else {
+            self.memory().map(|all| all.peak_bytes)
+        }
+    }
+
     fn reset_peak_memory(&self) -> io::Result<()> {
         match self.measures_by_cgroup {
             true => self.cgroup.reset_peak(),

@@ -65,12 +65,16 @@ struct Gate {
 struct Peak {
     bytes: u64,
     measured: Option<Instant>,
+    /// When what is in use was measured, too.
+    weighed: Option<Instant>,
 }
 
 /// Measuring takes longer than a short request: one that took less than this is reported with the peak as it was
 /// measured less than [`PEAK_AGE`] ago.
 const SHORT_REQUEST: Duration = Duration::from_millis(10);
 const PEAK_AGE: Duration = Duration::from_millis(200);
+/// What is in use takes longer still to measure, and matters less while the environment is busy.
+const WEIGHT_AGE: Duration = Duration::from_millis(500);
 /// An environment that is busy all the time is looked at this many times less often; so many times longer it may take
 /// until it is frozen once it is idle.
 const MAX_BACK_OFF: u32 = 5;
@@ -261,6 +265,10 @@ impl Environment {
         if took < SHORT_REQUEST && is_fresh {
             return mebibytes(known.bytes);
         }
+        if took < SHORT_REQUEST && known.weighed.is_some_and(|weighed| weighed.elapsed() < WEIGHT_AGE) {
+            let peak_bytes = self.inner_box.peak_memory_bytes();
+            return mebibytes(self.note_peak(peak_bytes, false));
+        }
         mebibytes(self.measure())
     }
 
@@ -268,9 +276,17 @@ impl Environment {
     fn measure(&self) -> u64 {
         let now = self.inner_box.memory();
         self.share.measured(now.current_bytes);
+        self.note_peak(now.peak_bytes, true)
+    }
+
+    /// The highest peak there was, in bytes.
+    fn note_peak(&self, bytes: u64, has_weight: bool) -> u64 {
         let mut peak = self.peak.lock().unwrap_or_else(PoisonError::into_inner);
-        peak.bytes = peak.bytes.max(now.peak_bytes);
+        peak.bytes = peak.bytes.max(bytes);
         peak.measured = Some(Instant::now());
+        if has_weight {
+            peak.weighed = peak.measured;
+        }
         peak.bytes
     }
 
