@@ -170,7 +170,7 @@ impl Target {
 
 /// The unqualified ARN of a function.
 pub(crate) fn function_arn(account: AccountId, region: &Region, name: &str) -> String {
-    format!("arn:aws:lambda:{region}:{account}:function:{name}")
+    ["arn:aws:lambda:", region.as_str(), ":", &account.to_string(), ":function:", name].concat()
 }
 
 fn is_partition(text: &str) -> bool {

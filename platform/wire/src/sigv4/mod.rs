@@ -98,12 +98,13 @@ impl Signature {
                 show(now_ms)
             )));
         }
-        let (life_ms, life_text) = match self.expires_s {
-            // At most a week, see `parse`: no overflow.
-            Some(s) => (i64::try_from(s).unwrap_or(0) * 1000, format_args!("{s} sec.").to_string()),
-            None => (skew_ms, format!("{ALLOWED_SKEW_MIN} min.")),
-        };
+        // At most a week, see `parse`: no overflow.
+        let life_ms = self.expires_s.map_or(skew_ms, |s| i64::try_from(s).unwrap_or(0) * 1000);
         if signed_ms < now_ms - life_ms {
+            let life_text = match self.expires_s {
+                Some(s) => format!("{s} sec."),
+                None => format!("{ALLOWED_SKEW_MIN} min."),
+            };
             return Err(AuthError::Expired(format!(
                 "Signature expired: {} is now earlier than {} ({} - {life_text})",
                 self.amz_date,

@@ -8,7 +8,25 @@ const MONTHS: [&str; 12] =
 /// `20150830T123600Z`.
 pub(super) fn basic(moment: Timestamp) -> String {
     let (year, month, day, hour, minute, second, _) = moment.civil();
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    let Some(year) = u16::try_from(year).ok().filter(|year| *year < 10_000) else {
+        return format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z");
+    };
+    // Every signed request comes here: the formatting machinery would be a good part of the check.
+    let mut text = String::with_capacity(16);
+    push_two(&mut text, u8::try_from(year / 100).unwrap_or(0));
+    push_two(&mut text, u8::try_from(year % 100).unwrap_or(0));
+    push_two(&mut text, month);
+    push_two(&mut text, day);
+    text.push('T');
+    [hour, minute, second].into_iter().for_each(|part| push_two(&mut text, part));
+    text.push('Z');
+    text
+}
+
+/// A number below 100 in two digits.
+fn push_two(text: &mut String, number: u8) {
+    text.push(char::from(b'0' + number / 10));
+    text.push(char::from(b'0' + number % 10));
 }
 
 /// Reads `20150830T123600Z`.

@@ -169,10 +169,10 @@ impl Event<'_> {
                 format!("INIT_REPORT Init Duration: {duration_ms:.2} ms\tPhase: {phase}\tStatus: {status}\n")
             }
             Event::Start { function, id, .. } => {
-                format!("START RequestId: {id} Version: {}\n", function.version)
+                ["START RequestId: ", id.as_str(), " Version: ", &function.version, "\n"].concat()
             }
             Event::Fault { text } => (*text).to_owned(),
-            Event::End { id } => format!("END RequestId: {id}\n"),
+            Event::End { id } => ["END RequestId: ", id.as_str(), "\n"].concat(),
             Event::Report { function, id, numbers } => report_text(function, id, numbers),
             Event::Extension(standing) => {
                 let error = standing.error_type.as_ref().map(|kind| format!("\tError Type: {kind}"));

@@ -72,10 +72,16 @@ impl TraceHeader {
 
     /// The header of a trace that begins here.
     pub(crate) fn fresh(now: Timestamp, sampled: bool) -> Self {
-        let random = uuid::Uuid::new_v4().simple().to_string();
+        let seconds = u32::try_from(now.as_millis() / 1000).unwrap_or(u32::MAX);
+        let [random, segment] = [(); 2].map(|()| *uuid::Uuid::new_v4().as_bytes());
+        let mut root = String::with_capacity(35);
+        root.push_str("1-");
+        push_hex(&mut root, &seconds.to_be_bytes());
+        root.push('-');
+        push_hex(&mut root, &random[..12]);
         TraceHeader {
-            root: format!("1-{:08x}-{}", now.as_millis() / 1000, &random[..24]),
-            parent: Some(new_segment()),
+            root,
+            parent: Some(hex(&segment[..8])),
             sampled: Some(sampled),
             lineage: None,
             others: Vec::new(),
@@ -103,22 +109,35 @@ impl TraceHeader {
     }
 }
 
-impl fmt::Display for TraceHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Root={}", self.root)?;
+impl TraceHeader {
+    /// The header as it is sent. Every request has one, so this is put together by hand.
+    fn text(&self) -> String {
+        let mut text = String::with_capacity(MAX_HEADER_BYTES);
+        text.push_str("Root=");
+        text.push_str(&self.root);
         if let Some(parent) = &self.parent {
-            write!(f, ";Parent={parent}")?;
+            text.push_str(";Parent=");
+            text.push_str(parent);
         }
-        if let Some(sampled) = self.sampled {
-            write!(f, ";Sampled={}", u8::from(sampled))?;
+        match self.sampled {
+            Some(true) => text.push_str(";Sampled=1"),
+            Some(false) => text.push_str(";Sampled=0"),
+            None => {}
         }
         for (name, value) in &self.others {
-            write!(f, ";{name}={value}")?;
+            text.extend([";", name, "=", value]);
         }
-        match &self.lineage {
-            Some(lineage) => write!(f, ";Lineage={lineage}"),
-            None => Ok(()),
+        if let Some(lineage) = &self.lineage {
+            text.push_str(";Lineage=");
+            text.push_str(lineage);
         }
+        text
+    }
+}
+
+impl fmt::Display for TraceHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text())
     }
 }
 
@@ -165,7 +184,7 @@ impl Trace {
             segment = Some(Segment { trace_id: header.root.clone(), segment_id });
         }
         let lineage = lineage::through(header.lineage(), function_arn);
-        Trace { header: header.with_lineage(lineage).to_string(), segment }
+        Trace { header: header.with_lineage(lineage).text(), segment }
     }
 }
 
@@ -191,7 +210,21 @@ impl Sampler {
 }
 
 fn new_segment() -> String {
-    uuid::Uuid::new_v4().simple().to_string()[..16].to_owned()
+    hex(&uuid::Uuid::new_v4().as_bytes()[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    push_hex(&mut text, bytes);
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
+        }
+    }
 }
 
 fn is_root(text: &str) -> bool {
