@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::RequestId;
 use bytes::{Buf, Bytes, BytesMut};
@@ -21,11 +22,16 @@ use super::session::{Answer, Event, Next, Session};
 const READ_BYTES: usize = 8 * 1024;
 /// Up to here an event is copied behind its head, so that it leaves in one plain write.
 const INLINE_PAYLOAD_BYTES: usize = 16 * 1024;
+/// Up to here an answer is copied out of the buffer that it was read into, so that the buffer is used again: a new one
+/// would cost more.
+const COPIED_BODY_BYTES: usize = 4 * 1024;
 /// A runtime needs one connection, two for a moment. Each may hold a whole answer, so more than this of them wait in the
 /// listener's queue: a function must not fill this process's memory, or use up its file descriptors.
 pub(super) const MAX_CONNECTIONS: usize = 16;
 /// An extension that runs as a process of its own needs as many more.
 const CONNECTIONS_PER_EXTENSION: usize = 2;
+/// How long after the end of a connection its reset may be heard of.
+const LATE_RESET: Duration = Duration::from_millis(10);
 /// What of an oversized answer is read and thrown away before the connection is closed instead.
 const MAX_DISCARDED_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -42,7 +48,7 @@ pub(crate) async fn accept(listener: TcpListener, session: Arc<Session>) {
                 Err(error) => {
                     tracing::warn!(%error, "runtime api: accept failed");
                     // Out of descriptors, most likely: give others time to close theirs.
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -63,7 +69,14 @@ async fn serve(stream: TcpStream, session: Arc<Session>) {
     };
     let ended = connection.run().await;
     if let Some(id) = &connection.unanswered {
-        connection.session.connection_ended(id, connection.was_reset(&ended));
+        let mut was_reset = connection.was_reset(&ended);
+        if ended.is_ok() && !was_reset {
+            // It was closed before the event was written, or after it was read. In the first case the kernel says so once
+            // it has seen that nobody is there, which is a moment later when the machine is busy.
+            tokio::time::sleep(LATE_RESET).await;
+            was_reset = connection.was_reset(&ended);
+        }
+        connection.session.connection_ended(id, was_reset);
     }
     if let Err(error) = ended {
         tracing::debug!(%error, "runtime api: connection ended");
@@ -317,7 +330,12 @@ impl Connection {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(self.read.split_to(length).freeze())
+        if length > COPIED_BODY_BYTES {
+            return Ok(self.read.split_to(length).freeze());
+        }
+        let body = Bytes::copy_from_slice(&self.read[..length]);
+        self.read.advance(length);
+        Ok(body)
     }
 
     async fn discard(&mut self, length: u64) -> io::Result<()> {

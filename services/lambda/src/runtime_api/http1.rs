@@ -5,7 +5,7 @@
 //!
 //! Messages: RFC 9112.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::extension_api::{self, Headers, Wish};
 use super::restore::CREDENTIALS_PATH;
@@ -96,7 +96,7 @@ pub(super) fn take_head(buffer: &mut BytesMut) -> Result<Option<Head>, BadReques
         let given = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-type"));
         head.content_type = given.map(|header| String::from_utf8_lossy(header.value).trim().to_owned());
     }
-    let _ = buffer.split_to(length);
+    buffer.advance(length);
     Ok(Some(head))
 }
 
