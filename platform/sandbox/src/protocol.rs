@@ -35,10 +35,21 @@ pub(crate) struct Hello {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Build a box. Descriptors beside it: launch channel, output pipe, telemetry pipe; with companions also theirs, or
-    /// for a worker the pipe it waits on. A `fresh` box does not come from the stock.
-    Launch { serial: u64, tmp_mib: u32, sources: Sources, fresh: bool },
+    /// for a worker the pipe it waits on.
+    Launch { wish: Wish, sources: Sources },
     /// Bring a box that waits what it is for.
     Bind { serial: u64, sources: Sources },
+}
+
+/// What the spawner itself must know of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Wish {
+    pub(crate) serial: u64,
+    pub(crate) tmp_mib: u32,
+    /// Not from the stock.
+    pub(crate) fresh: bool,
+    /// A [`Request::Bind`] will follow.
+    pub(crate) worker: bool,
 }
 
 /// Paths on the host of what a box shall see, to be opened by the spawner.

@@ -26,7 +26,7 @@ use crate::fdpass;
 use crate::namespaces::NamespaceBox;
 use crate::protocol::{
     self, Event, Hello, HostFacts, InitSays, LaunchRequest, Limits, MAX_RECORD_BYTES, Request,
-    SPAWNER_ARGUMENT, Sources,
+    SPAWNER_ARGUMENT, Sources, Wish,
 };
 use crate::running::{KILLED, Parts, lock};
 use crate::waiting::{self, WaitingBox};
@@ -595,7 +595,10 @@ fn launch_record(spec: &BoxSpec, serial: u64, worker: bool, fresh: bool) -> io::
         companion_env: pairs(&spec.companion_env),
         worker,
     };
-    let front = protocol::encode(&Request::Launch { serial, tmp_mib: spec.tmp_mib, sources, fresh })?;
+    let front = protocol::encode(&Request::Launch {
+        wish: Wish { serial, tmp_mib: spec.tmp_mib, fresh, worker },
+        sources,
+    })?;
     Ok([front, protocol::encode(&request)?].concat())
 }
 

@@ -91,6 +91,23 @@ fn the_watchdog_kills_what_uses_too_much_memory() {
 }
 
 #[test]
+fn a_worker_waits_without_rights_and_is_limited_by_what_it_becomes() {
+    let Some(nobody) = Nobody::new() else { return };
+    let program = "import os, time\n\
+        caps = lambda: {l.split()[1] for l in open('/proc/self/status') if l.startswith('Cap')}\n\
+        before = caps()\n\
+        told = open(4).read().split(chr(0))\n\
+        print(before, os.path.isdir('/opt/deep/share'), caps(), told, os.listdir('/tmp'), flush=True)\n\
+        x = bytearray(100 << 20)\n\
+        time.sleep(20)";
+    let output = nobody.helper("worker").args(["/usr/bin/python3", "-S", "-c", program]).output().unwrap();
+    let output = String::from_utf8_lossy(&output.stdout).into_owned();
+    let none = "{'0000000000000000'}";
+    let told = format!("{none} True {none} ['/var/task', 'NAME=value', ''] []\n");
+    assert!(output.starts_with(&told) && output.contains("oom_killed: true"), "{output}");
+}
+
+#[test]
 fn processes_are_limited() {
     let Some(nobody) = Nobody::new() else { return };
     let output = nobody.run(

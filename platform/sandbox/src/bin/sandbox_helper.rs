@@ -2,13 +2,16 @@
 //!
 //! `run <state dir> <command>...`: one box, its output, its end.
 //! `freeze <state dir>`: freezes and thaws a box that counts; prints how far it came each time.
+//! `worker <state dir> <command>...`: one box whose command waits, and is then told its descriptor 4.
 //! `hold <state dir> <count> <command>...`: boxes that live until this process dies; prints `ready`, then waits.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::ffi::OsString;
 use std::io::Read;
 
-use lamplighter_sandbox::{BoxSpec, ControlGroups, Sandbox, SandboxConfig};
+use lamplighter_sandbox::{
+    Binding, BoxSpec, ControlGroups, ReadOnlyMount, RunningBox, Sandbox, SandboxConfig,
+};
 
 fn main() {
     lamplighter_sandbox::child_entry();
@@ -30,6 +33,8 @@ fn main() {
         let sandbox = Sandbox::start(config).await.unwrap();
         if verb == "freeze" {
             freeze(&sandbox).await;
+        } else if verb == "worker" {
+            worker(&sandbox, arguments.collect()).await;
         } else if verb == "hold" {
             let count: usize = arguments.next().unwrap().to_str().unwrap().parse().unwrap();
             hold(&sandbox, count, arguments.collect()).await;
@@ -59,8 +64,26 @@ fn spec(id: String, command: Vec<OsString>) -> BoxSpec {
     }
 }
 
+async fn worker(sandbox: &Sandbox, command: Vec<OsString>) {
+    let waiting = sandbox.prepare(spec("worker".to_owned(), command)).await.unwrap();
+    let binding = Binding {
+        id: "bound".to_owned(),
+        memory_mib: 64,
+        cpu_millis: 1000,
+        tmp_mib: 16,
+        mounts: vec![ReadOnlyMount { host: "/usr/share".into(), inside: "/opt/deep/share".into() }],
+        env: vec![("NAME".into(), "value".into())],
+        cwd: "/var/task".into(),
+    };
+    tell(waiting.bind(binding).await.unwrap()).await;
+}
+
 async fn run(sandbox: &Sandbox, command: Vec<OsString>) {
-    let running = sandbox.launch(spec("run".to_owned(), command)).await.unwrap();
+    tell(sandbox.launch(spec("run".to_owned(), command)).await.unwrap()).await;
+}
+
+/// Output and end of a box.
+async fn tell(running: RunningBox) {
     let output = running.take_output();
     let exit = running.exited().await;
     let mut text = Vec::new();

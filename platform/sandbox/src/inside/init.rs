@@ -74,7 +74,7 @@ impl Waiting<'_> {
             Err(error) => return Some(Err(error)),
         };
         let bound = root::add(&self.writable_root, trees, &bind.mounts)
-            .and_then(|()| confine(self.prepared, &self.space, &[], false))
+            .and_then(|()| confine(self.prepared, &self.space, None))
             .and_then(|()| guard_init());
         Some(bound.map(|()| bind.memory_bytes))
     }

@@ -12,17 +12,15 @@ use landlock::{ABI, Access, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr,
 /// The newest version whose rights we know how to give.
 const KNOWN: ABI = ABI::V6;
 
-/// For this process and all that come from it. If that is all processes of the box, none may send a signal outside;
-/// an init whose worker has rules of its own must reach it.
-pub(crate) fn restrict<'a>(folders: impl Iterator<Item = &'a [u8]>, all_inside: bool) -> io::Result<()> {
+/// For this process and all that come from it.
+pub(crate) fn restrict<'a>(folders: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
     let refused = |error: landlock::RulesetError| io::Error::other(error);
     let path = |path: &str| PathFd::new(path).map_err(io::Error::other);
     let all = AccessFs::from_all(KNOWN);
-    let scopes = if all_inside { Scope::from_all(KNOWN) } else { Scope::AbstractUnixSocket.into() };
     let write_files = AccessFs::WriteFile | AccessFs::Truncate | AccessFs::IoctlDev;
     let ruleset = Ruleset::default()
         .handle_access(all)
-        .and_then(|ruleset| ruleset.scope(scopes))
+        .and_then(|ruleset| ruleset.scope(Scope::from_all(KNOWN)))
         .and_then(Ruleset::create)
         .map_err(refused)?
         .add_rule(PathBeneath::new(path("/")?, AccessFs::from_read(KNOWN)))

@@ -176,14 +176,14 @@ fn build<'a>(
     if let Some(writable_root) = writable_root {
         let told =
             fourth.ok_or(io::ErrorKind::InvalidInput).map_err(io::Error::from).step("read the request")?;
-        let confine = || confine(prepared, &space, &[], true);
+        let confine = || confine(prepared, &space, Some(&[]));
         let worker = command.start_worker(&output, &telemetry, &told, &confine)?;
         let waiting = init::Waiting { prepared, line, writable_root, space };
         let init = init::Init::new(init::Main::Running(worker), vec![], child_signals, prepared, request);
         return Ok((init.waiting(waiting), listeners, group));
     }
     drop(line);
-    confine(prepared, &space, &request.folders, true)?;
+    confine(prepared, &space, Some(&request.folders))?;
     guard_init()?;
     let mut companions = Vec::new();
     for words in &request.companions {
@@ -196,17 +196,13 @@ fn build<'a>(
     Ok((init::Init::new(main, companions, child_signals, prepared, request), listeners, group))
 }
 
-/// Gives up every right, for good. `folders` can be written to. For init and what it starts, for a worker, or for the
-/// init of one (then not `all_inside`).
-fn confine(
-    prepared: &Prepared,
-    space: &File,
-    folders: &[Vec<u8>],
-    all_inside: bool,
-) -> Result<(), StepError> {
+/// Gives up every right, for good. For init and what it starts, or for a worker: `writable` are the shared folders. For
+/// the init of a worker, which has rules of its own: `None`, because Landlock would not let init look after a process
+/// that is not in its own domain. It opens no file and runs no code but ours.
+fn confine(prepared: &Prepared, space: &File, writable: Option<&[Vec<u8>]>) -> Result<(), StepError> {
     identity::become_owner(space, prepared.facts.privileged)?;
-    if prepared.facts.landlock_abi > 0 {
-        landlock::restrict(folders.iter().map(Vec::as_slice), all_inside).step("restrict by Landlock")?;
+    if let Some(folders) = writable.filter(|_| prepared.facts.landlock_abi > 0) {
+        landlock::restrict(folders.iter().map(Vec::as_slice)).step("restrict by Landlock")?;
     }
     prepared.filter.install().step("filter the system calls")
 }

@@ -5,6 +5,13 @@
 //! (`EPERM`). `clone3` hides its flags behind a pointer, so it "does not exist": the C libraries then use `clone`,
 //! whose flags are checked.
 //!
+//! What the start from an image (`crate::image`) needs is allowed to everybody, because it concerns the caller alone:
+//! `mmap`, `mremap` and `munmap` its own address space, `arch_prctl`, `set_tid_address`, `set_robust_list` and `rseq`
+//! where its own memory has what the kernel reads for it, `sigaltstack` and `rt_sigaction` its own handlers,
+//! `personality(0)` its return to the default, `prctl(PR_SET_MM, PR_SET_MM_MAP)` what its own `/proc/self` says of its
+//! sections (the kernel checks that they lie in its memory, and leaves the link to its program alone without a right that
+//! nobody has). What `prctl` can do to others needs capabilities, so its options are not looked at.
+//!
 //! The program is a binary search over ranges of numbers: some 250 instructions, seven steps for a call. (A chain of
 //! comparisons, as filter libraries make it, took a fifth of a box's start to load.)
 
@@ -408,6 +415,27 @@ mod tests {
         let ioctl = |request: u64| run(&filter.program, c::SYS_ioctl, [0, request, 0, 0, 0, 0]);
         assert_eq!(ioctl(c::FIONREAD as u64), allow);
         assert_ne!(ioctl(c::TIOCSTI as u64), allow);
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_images_need_is_allowed() {
+        let filter = Filter::compile().unwrap();
+        for number in [
+            c::SYS_mmap,
+            c::SYS_mremap,
+            c::SYS_munmap,
+            c::SYS_arch_prctl,
+            c::SYS_set_tid_address,
+            c::SYS_set_robust_list,
+            c::SYS_rseq,
+            c::SYS_sigaltstack,
+            c::SYS_rt_sigaction,
+            c::SYS_prctl,
+            c::SYS_personality,
+        ] {
+            assert_eq!(run(&filter.program, number, [0; 6]), c::SECCOMP_RET_ALLOW, "system call {number}");
+        }
     }
 
     #[test]

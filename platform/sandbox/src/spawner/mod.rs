@@ -26,6 +26,7 @@ use crate::fdpass;
 use crate::inside::{self, Birth, BoxFds, Filter, Prepared, StepError};
 use crate::protocol::{
     self, Delivery, Event, Hello, HostFacts, MAX_RECORD_BYTES, Receipt, Request, SPAWNER_ARGUMENT, Sources,
+    Wish,
 };
 use crate::sys::{self, Forked};
 use demand::Demand;
@@ -181,19 +182,13 @@ struct Spawner {
 struct Living {
     owner: u32,
     cgroup: BoxCgroup,
+    /// More comes over its line after the launch.
+    is_worker: bool,
     /// The size of the disk that it makes for itself.
     disk_mib: Option<u32>,
     /// `None` once nothing more can come over it.
     line: Option<OwnedFd>,
     stage: Stage,
-}
-
-/// What the spawner itself must know of a launch.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    serial: u64,
-    tmp_mib: u32,
-    fresh: bool,
 }
 
 /// How far a box is.
@@ -335,8 +330,10 @@ impl Spawner {
     fn talking(&self) -> Vec<Pid> {
         let may = |living: &Living| match living.stage {
             Stage::Building | Stage::Given { .. } => living.line.is_some(),
+            // A worker that has been bound says nothing more, and closes its line.
+            Stage::Taken { .. } => living.line.is_some() && !living.is_worker,
             // Whoever is ready has said so; the end of one is heard as a child's end.
-            Stage::Ready | Stage::Taken { .. } => false,
+            Stage::Ready => false,
         };
         self.boxes.iter().filter(|(_, living)| may(living)).map(|(pid, _)| *pid).collect()
     }
@@ -362,6 +359,9 @@ impl Spawner {
                 if let Some(serial) = stage.serial() {
                     living.stage = Stage::Taken { serial };
                 }
+                if !living.is_worker {
+                    living.line = None;
+                }
             }
             // Its end will be told by a signal.
             (None, _) => living.line = None,
@@ -376,9 +376,8 @@ impl Spawner {
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
         match protocol::decode_front(&buffer[..length]) {
-            Ok((Request::Launch { serial, tmp_mib, sources, fresh }, request)) => {
+            Ok((Request::Launch { wish, sources }, request)) => {
                 if let Some(fds) = BoxFds::of(fds) {
-                    let wish = Wish { serial, tmp_mib, fresh };
                     self.launch(wish, &sources, request, &fds);
                 }
             }
@@ -400,7 +399,7 @@ impl Spawner {
     }
 
     fn launch(&mut self, wish: Wish, sources: &Sources, request: &[u8], fds: &BoxFds) {
-        let Wish { serial, tmp_mib, fresh } = wish;
+        let Wish { serial, tmp_mib, fresh, .. } = wish;
         if let Some(demand) = &mut self.demand {
             demand.note(Instant::now());
         }
@@ -414,13 +413,13 @@ impl Spawner {
         };
         let disks = self.disks.note(tmp_mib).then_some(tmp_mib);
         if let Some(half) = self.find_half(disks).filter(|_| !fresh) {
-            self.give(Ok(half), serial, trees, None, request, fds);
+            self.give(Ok(half), wish, trees, None, request, fds);
             return;
         }
         // A disk takes as long as a box: without one a new process makes both, beside those of other launches.
         let disk = self.disks.take();
         let born = self.bear(disks.filter(|_| disk.is_none()));
-        self.give(born, serial, trees, disk, request, fds);
+        self.give(born, wish, trees, disk, request, fds);
         self.tell_of_disks();
     }
 
@@ -456,7 +455,14 @@ impl Spawner {
         });
         match born {
             Ok(pid) => {
-                let living = Living { owner, cgroup, disk_mib, line: Some(ours), stage: Stage::Building };
+                let living = Living {
+                    owner,
+                    cgroup,
+                    is_worker: false,
+                    disk_mib,
+                    line: Some(ours),
+                    stage: Stage::Building,
+                };
                 self.boxes.insert(pid, living);
                 Ok(pid)
             }
@@ -472,17 +478,19 @@ impl Spawner {
     fn give(
         &mut self,
         born: io::Result<Pid>,
-        serial: u64,
+        wish: Wish,
         trees: Vec<OwnedFd>,
         disk: Option<OwnedFd>,
         request: &[u8],
         fds: &BoxFds,
     ) {
+        let Wish { serial, worker, .. } = wish;
         let given = born.and_then(|pid| {
             let living = self.boxes.get_mut(&pid).ok_or(io::ErrorKind::NotFound)?;
             let was_ready = living.stage == Stage::Ready;
             let until = was_ready.then(|| Instant::now() + TAKING_LIMIT);
             living.stage = Stage::Given { serial, until };
+            living.is_worker = worker;
             let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound)?;
             let delivery = Delivery::Launch { disk: disk.is_some() };
             let fds = fds.all().chain(disk.as_ref().map(AsFd::as_fd)).collect::<Vec<_>>();
@@ -500,13 +508,15 @@ impl Spawner {
 
     /// Brings a box that waits what it is for.
     fn bind(&mut self, serial: u64, sources: &Sources, request: &[u8]) {
-        let mut boxes = self.boxes.iter();
+        let mut boxes = self.boxes.iter_mut();
         // Otherwise it is dead, and the server has been told.
         let Some((pid, living)) = boxes.find(|(_, living)| living.stage.serial() == Some(serial)) else {
             return;
         };
         let bound = cut(sources).and_then(|trees| {
             let line = living.line.as_ref().ok_or(io::ErrorKind::NotFound).map_err(io::Error::from);
+            // The last that comes over it.
+            living.is_worker = false;
             let sent = line.and_then(|line| deliver(line, &trees, Delivery::Bind, request, &[]));
             sent.map_err(|source| StepError::new("reach the box", source))
         });
