@@ -626,6 +626,15 @@ def test_a_server_that_is_killed_goes_on(own_server, unique):
     assert body == made and "Restore Duration" in log
     assert settled(client, slow)["State"] == "Active"
     assert call(client, slow)
+    # A server that is stopped in an orderly way has not finished either.
+    client.update_function_configuration(FunctionName=slow, Description="again")
+    client.publish_version(FunctionName=slow)
+    time.sleep(0.5)
+    assert server.stop() == 0
+    server.restart()
+    client = server.client("lambda")
+    config = settled(client, slow, "2")
+    assert (config["State"], config["SnapStart"]["OptimizationStatus"]) == ("Active", "On")
     # A lost image is made again, and meanwhile the version starts plainly.
     server.stop()
     for image in (server.data / "images").glob("*snap-*.image"):
@@ -635,7 +644,7 @@ def test_a_server_that_is_killed_goes_on(own_server, unique):
     assert client.get_function_configuration(FunctionName=fast, Qualifier="1")["State"] == "Active"
     assert call(client, fast) != made
     deadline = time.monotonic() + 60
-    while len(images_of(server)) < 2:
+    while len(images_of(server)) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
@@ -779,3 +788,28 @@ def handler(event, context):
     publish(snap, name)
     for one in apart(snap, name, 2):
         assert len(set(one)) == 1
+
+
+def test_a_server_that_is_killed_while_it_restores(own_server, unique):
+    server = own_server(environment={"LAMPLIGHTER_IMAGES": "on"})
+    client = server.client("lambda")
+    name = create(client, unique(), SLEEPY + "DATA = bytearray(8 << 20)\ndef handler(e, c):\n rest(e); return len(DATA)")
+    publish(client, name)
+    images = images_of(server)
+
+    def attempt(_):
+        try:
+            return call(client, name, event={"sleep": 1})
+        except Exception:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        running = [pool.submit(attempt, at) for at in range(8)]
+        time.sleep(0.15)
+        server.kill()
+        assert None in [one.result() for one in running]
+    server.restart()
+    client = server.client("lambda")
+    assert images_of(server) == images
+    body, log = call_logged(client, name)
+    assert body == 8 << 20 and "Restore Duration" in log

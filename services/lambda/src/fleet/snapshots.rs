@@ -24,6 +24,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ const MAX_STRIKES: u32 = 2;
 /// While a snapshot is taken, credentials seem to end so soon: whoever got them in the initialisation asks again after
 /// the restore. SDKs ask again from fifteen minutes before the end on.
 const TEMPLATE_CREDENTIALS_TTL: Duration = Duration::from_secs(5 * 60);
+/// How many snapshots are made at a time.
+const MADE_AT_ONCE: usize = 2;
 /// Reasons are shown to people.
 const MAX_REASON_CHARS: usize = 300;
 
@@ -77,6 +80,8 @@ pub(super) struct Snapshots {
     dir: Option<PathBuf>,
     state: Mutex<State>,
     secret: OnceLock<[u8; 32]>,
+    /// For each template: it takes a processor, and memory as the function has it.
+    turns: tokio::sync::Semaphore,
 }
 
 #[derive(Default)]
@@ -95,7 +100,8 @@ impl Snapshots {
     /// Snapshots as images, which are below a directory.
     pub(super) fn new(place: Option<(Arc<Images>, PathBuf)>) -> Self {
         let (images, dir) = place.unzip();
-        Snapshots { images, dir, state: Mutex::default(), secret: OnceLock::new() }
+        let turns = tokio::sync::Semaphore::new(MADE_AT_ONCE);
+        Snapshots { images, dir, state: Mutex::default(), secret: OnceLock::new(), turns }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -147,7 +153,8 @@ impl Snapshots {
     fn keep_only(&self, functions: &[Arc<FunctionConfig>]) {
         let mut state = self.state();
         state.wanted.extend(functions.iter().map(|function| Arc::clone(&function.key)));
-        let prefixes: Vec<String> = state.wanted.iter().map(|key| prefix(key)).collect();
+        let prefixes: Vec<String> =
+            state.wanted.iter().chain(&state.in_work).map(|key| prefix(key)).collect();
         drop(state);
         if let Some(images) = &self.images {
             images
@@ -202,8 +209,8 @@ impl Inner {
 
     /// Makes a snapshot again that should be there, in the background.
     fn remake_snapshot(self: &Arc<Self>, function: &Arc<FunctionConfig>) {
-        let state = self.snapshots.state();
-        if !state.wanted.contains(&function.key) || state.in_work.contains(&function.key) {
+        let mut state = self.snapshots.state();
+        if !state.wanted.contains(&function.key) || !state.in_work.insert(Arc::clone(&function.key)) {
             return;
         }
         drop(state);
@@ -273,15 +280,20 @@ impl Inner {
         };
         let key = Arc::clone(&function.key);
         self.snapshots.state().in_work.insert(Arc::clone(&key));
+        // The semaphore is never closed; if it were, a template more at a time would do no harm.
+        let _turn = self.snapshots.turns.acquire().await.ok();
         let began = Instant::now();
         let made = self.try_snapshot(images, function).await;
-        self.snapshots.state().in_work.remove(&key);
+        let mut state = self.snapshots.state();
+        state.in_work.remove(&key);
         match made {
             Ok(bytes) => {
-                self.snapshots.state().wanted.insert(key);
+                state.wanted.insert(key);
                 let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
                 SnapshotOutcome::Made { bytes, took_ms }
             }
+            // Its box was killed with all others.
+            Err(_) if self.closing.load(Ordering::Acquire) => SnapshotOutcome::Interrupted,
             Err(outcome) => outcome,
         }
     }

@@ -179,8 +179,6 @@ impl Lambda {
     }
 
     async fn make_snapshot(self: &Arc<Self>, target: &Target, number: u64) {
-        // The semaphore is never closed; if it were, a snapshot more at a time would do no harm.
-        let _permit = self.snapshot_board.making.acquire().await.ok();
         let arn = target.at(number).qualified_arn();
         let resolved = match self.resolve(&target.at(Version::Number(number))).await {
             Ok(resolved) => resolved,
@@ -250,7 +248,6 @@ impl Lambda {
             if is_inactive {
                 tracing::info!(function = &*key, "a version with SnapStart was idle for long: inactive");
                 self.invoker.forget_snapshot(&key);
-                self.invoker.retire(&key, u64::MAX);
             }
         }
         Ok(())

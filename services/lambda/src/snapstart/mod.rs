@@ -147,12 +147,7 @@ impl Functions {
 /// What is known of snapshots, by [`FunctionConfig::key`], so that an invoke need not ask the store. Made from the rows.
 pub(crate) struct Board {
     entries: RwLock<HashMap<Arc<str>, Arc<Entry>>>,
-    /// So many are made at a time: making one takes a processor, and memory as the function has it.
-    making: tokio::sync::Semaphore,
 }
-
-/// How many snapshots are made at a time.
-const MADE_AT_ONCE: usize = 2;
 
 pub(crate) struct Entry {
     state: RwLock<SnapshotState>,
@@ -172,7 +167,7 @@ impl Entry {
 
 impl Board {
     pub(crate) fn new() -> Self {
-        Board { entries: RwLock::default(), making: tokio::sync::Semaphore::new(MADE_AT_ONCE) }
+        Board { entries: RwLock::default() }
     }
 
     fn get(&self, key: &str) -> Option<Arc<Entry>> {
