@@ -520,8 +520,10 @@ impl Inner {
             spec.mounts.extend(mounts);
             spec.command = command;
         }
-        let is_imaged = start.image.is_some() || start.image_pipe.is_some();
-        let bound = if is_imaged { None } else { self.bind_worker(function, prepared, &spec).await };
+        // What failed once is tried as plainly as can be.
+        let is_plain =
+            start.image.is_some() || start.image_pipe.is_some() || start.phase == InitPhase::Invoke;
+        let bound = if is_plain { None } else { self.bind_worker(function, prepared, &spec).await };
         let inner_box = match bound {
             Some(bound) => bound,
             None => launcher.launch(spec).await.map_err(|e| blueprint::launch_failed(function, &e))?,

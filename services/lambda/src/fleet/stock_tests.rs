@@ -1,6 +1,6 @@
 //! The stock over fake boxes: when workers are made, given, replaced and let go.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -80,7 +80,7 @@ async fn the_second_start_of_a_kind_finds_a_worker_and_nothing_of_a_function_is_
     let text = format!("{prepared:?}");
     assert!(!text.contains("SECRET") && !text.contains("/code"), "{text}");
     let around = shop.dir.path().join("places/around");
-    assert!(prepared.mounts.iter().any(|m| m.inside == PathBuf::from("/var/task") && m.host == around));
+    assert!(prepared.mounts.iter().any(|m| m.inside == Path::new("/var/task") && m.host == around));
     assert!(around.join("lib").is_dir());
     let bound = shop.record.bound.lock().unwrap()[0].clone();
     assert_eq!(bound.env, [("SECRET".into(), "mine".into())]);
