@@ -75,7 +75,7 @@ def both(runtime, handler, event=1, **options):
     return plain, restored
 
 
-@pytest.mark.parametrize("log", list(LOGS))
+@pytest.mark.parametrize("log", ["text", "json"])
 def test_the_whole_table(runtime, log):
     """Every handler of the table: the same answers, the same log to the last byte (but for its times)."""
     for handler, events in TABLE:
@@ -118,7 +118,7 @@ def test_what_is_told_of_an_image(runtime):
     assert {"json", "asyncio", "logging", "sys"} <= set(about["names"])
     assert "sys" in about["early"] and "asyncio" not in about["early"]
     assert os.path.realpath(runtime.python) in [os.path.realpath(path) for path in about["always"]]
-    assert about["sdk"] or "boto3" in about["names"]
+    assert bool(about["sdk"]) == ("boto3" in about["names"])
     assert runtime.image("generic-bare")[1]["sdk"] is None
     assert "boto3" not in runtime.image("generic-bare")[1]["names"]
 

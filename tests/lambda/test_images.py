@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
+import boto3
 import pytest
 
 from conftest import PYTHON, zipped
@@ -177,16 +179,47 @@ def test_nothing_of_the_host_is_in_an_image(images):
             assert f"{name}={value}".encode() not in content, name
 
 
+OWN_SDK = {"probe.py": "import boto3\n" + PROBE, "boto3/__init__.py": "OWN = True\n"}
+
+
 def test_a_function_with_its_own_sdk_gets_it(images):
     images.make("first", PROBE)
     images.wait()
-    own = {"probe.py": "import boto3\n" + PROBE, "boto3/__init__.py": "OWN = True\n"}
-    images.make("own", own)
+    images.make("own", OWN_SDK)
     assert images.call("own")["boto3_file"] == "/var/task/boto3/__init__.py"
-    about = json.loads(json.loads(images.files()[0].with_suffix(".json").read_text())["about"])
-    if about["sdk"] is None:
-        return
-    # The image without the SDK is made when it is first wanted.
+    if json.loads(images.files()[0].with_suffix(".json").read_text())["about"].startswith('{"sdk":null'):
+        assert images.call("own")["from"] == RESTORED
+
+
+HERE = "python%d.%d" % sys.version_info[:2]
+
+
+@pytest.mark.skipif(HERE != PYTHON, reason="the SDK of the tests is another Python's")
+def test_the_sdk_comes_from_a_folder_of_the_host(own_server, tmp_path):
+    (tmp_path / "sdk" / PYTHON).mkdir(parents=True)
+    (tmp_path / "sdk" / PYTHON / "site-packages").symlink_to(Path(boto3.__file__).parent.parent)
+    folders = ":".join([str(tmp_path / "sdk"), *filter(None, [os.environ.get("LAMPLIGHTER_RUNTIMES")])])
+    images = Images(own_server("--images", "on", environment={"LAMPLIGHTER_RUNTIMES": folders}))
+    code = PROBE + """
+import boto3
+BEFORE = repr(boto3.DEFAULT_SESSION)
+client = boto3.client("lambda")
+def call(event, context):
+    names = [each["FunctionName"] for each in client.list_functions()["Functions"]]
+    frozen = boto3.DEFAULT_SESSION.get_credentials().get_frozen_credentials()
+    mine = frozen.access_key == os.environ["AWS_ACCESS_KEY_ID"] and frozen.token == os.environ["AWS_SESSION_TOKEN"]
+    return [FROM, boto3.__file__.split("boto3")[0], BEFORE, mine, client.meta.region_name, "uses" in names]
+"""
+    images.make("uses", {"probe.py": code}, handler="probe.call")
+    place = f"/var/lang/lib/{PYTHON}/site-packages/"
+    plain = images.call("uses")
+    assert plain[0] != RESTORED and plain[1:] == [place, "None", True, "us-east-1", True]
+    images.wait()
+    images.aws.update_function_configuration(FunctionName="uses", Description="again")
+    assert images.call("uses") == [RESTORED, *plain[1:]]
+    # The function's own goes before it, and has an image without the SDK, made when it is first wanted.
+    images.make("own", OWN_SDK)
+    assert images.call("own")["boto3_file"] == "/var/task/boto3/__init__.py"
     images.wait(2)
     images.aws.update_function_configuration(FunctionName="own", Description="again")
     again = images.call("own")

@@ -12,7 +12,7 @@ use sandbox::{BoxSpec, ReadOnlyMount, SandboxError, SharedFolder};
 
 use super::credentials::RoleCredentials;
 use super::environ::{self, Surroundings};
-use super::generic::Generic;
+use super::generic::{Generic, ImageStarts};
 use super::images::{IMAGES_INSIDE, ImageFile};
 use super::opt_extensions::{self, NOT_FOR_EXTENSIONS, PLACE};
 use super::worker::{self, Unusual};
@@ -114,6 +114,18 @@ impl Workshop {
             .map_err(|error| NoBox::Invoke(InvokeError::Internal(error.to_string())))?;
         let image = client_dir.as_deref().and_then(|dir| self.image(function, &interpreter, dir));
         Ok(Prepared { interpreter, client_dir, extensions, image, boots: AtomicBool::new(false) })
+    }
+
+    /// Counts a start.
+    pub(crate) fn count(&self, prepared: &Prepared) {
+        if let (Some(generic), Language::Python) = (&self.generic, prepared.language()) {
+            generic.count(prepared.image().is_some());
+        }
+    }
+
+    /// How functions started; `None` without images.
+    pub(crate) fn image_starts(&self) -> Option<ImageStarts> {
+        Some(self.generic.as_ref()?.starts())
     }
 
     /// What the function starts from, if there is something and it may.

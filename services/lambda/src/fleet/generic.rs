@@ -108,6 +108,17 @@ pub(crate) struct Generic {
     /// Generations of functions that ended early when they were started from an image which is good.
     fragile: Mutex<HashSet<(Arc<str>, u64)>>,
     number: AtomicU64,
+    from_image: AtomicU64,
+    plain: AtomicU64,
+}
+
+/// How functions started that images are for: those of Python.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ImageStarts {
+    /// From the image of their interpreter.
+    pub from_image: u64,
+    /// By booting it. The log tells why, at level debug.
+    pub plain: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,7 +135,21 @@ impl Generic {
             told: Mutex::default(),
             fragile: Mutex::default(),
             number: AtomicU64::new(0),
+            from_image: AtomicU64::new(0),
+            plain: AtomicU64::new(0),
         }
+    }
+
+    /// Counts a start.
+    pub(crate) fn count(&self, from_image: bool) {
+        let kind = if from_image { &self.from_image } else { &self.plain };
+        kind.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The starts since the server's.
+    pub(crate) fn starts(&self) -> ImageStarts {
+        let count = |kind: &AtomicU64| kind.load(Ordering::Relaxed);
+        ImageStarts { from_image: count(&self.from_image), plain: count(&self.plain) }
     }
 
     /// The image from which the function starts. One that should be there and is not is made from now on. Touches the
@@ -148,7 +173,7 @@ impl Generic {
             [Kind::Full, Kind::Bare].into_iter().skip(usize::from(function.environment.contains_key("HOME")));
         for kind in kinds {
             let image = self.get(kind, interpreter, client_dir)?;
-            let told = self.told(&image)?;
+            let told = self.told(&image, client_dir)?;
             match places.clash(&told) {
                 None => return Ok(image),
                 Some(name) if told.sdk.is_none() => return Err(format!("it brings its own module '{name}'")),
@@ -187,10 +212,12 @@ impl Generic {
         Err("its image is being made".to_owned())
     }
 
-    fn told(&self, image: &ImageFile) -> Result<Arc<Told>, WhyPlain> {
+    /// What is in an image. When that is asked for the first time, makes sure that the library is there which it maps.
+    fn told(&self, image: &ImageFile, client_dir: &Path) -> Result<Arc<Told>, WhyPlain> {
         if let Some(told) = lock(&self.told).get(image.key()) {
             return Ok(Arc::clone(told));
         }
+        Images::equip(client_dir).map_err(|error| error.to_string())?;
         let told: Told = serde_json::from_str(image.about()).map_err(|error| error.to_string())?;
         let told = Arc::new(told);
         lock(&self.told).insert(image.key().to_owned(), Arc::clone(&told));

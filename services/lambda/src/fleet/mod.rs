@@ -57,6 +57,7 @@ pub(crate) use blueprint::{NoBox, Prepared};
 pub(crate) use boxes::Later;
 pub(crate) use ending::Reason;
 pub(crate) use environment::{Environment, mebibytes};
+pub use generic::ImageStarts;
 pub(crate) use images::ImageFile;
 pub(crate) use ledger::Share;
 pub use log_sink::LogSink;
@@ -497,6 +498,7 @@ impl Inner {
         let launcher = self.launcher.as_ref().ok_or(InvokeError::SandboxUnavailable)?;
         let credentials = self.credentials.get(function, whose.credentials_good_for()).await?;
         let id = self.next_box_id();
+        self.workshop.count(prepared);
         let mut spec = prepared.spec(function, id, &credentials, &log.0, self.workshop.gateway_port);
         if let Whose::Nobody = whose {
             environ::set(&mut spec.env, "AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency");

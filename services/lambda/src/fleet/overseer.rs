@@ -111,6 +111,8 @@ pub struct FleetStatus {
     pub memory_used_bytes: u64,
     /// The stock of waiting workers; `None` if there is none.
     pub workers: Option<super::WorkersStatus>,
+    /// Starts of Python functions; `None` without images.
+    pub images: Option<super::ImageStarts>,
 }
 
 impl Fleet {
@@ -127,6 +129,7 @@ impl Fleet {
             memory_held_bytes: ledger.held_bytes(),
             memory_used_bytes: ledger.used_bytes(),
             workers: self.inner.stock.as_ref().map(|stock| stock.status()),
+            images: self.inner.workshop.image_starts(),
         }
     }
 }
