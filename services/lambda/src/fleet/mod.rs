@@ -77,7 +77,7 @@ use self::host_memory::MemorySource;
 use self::images::Images;
 use self::keeper::Keeper;
 use self::ledger::Ledger;
-use self::overseer::Overseer;
+use self::overseer::{Overseer, Spare};
 use self::pool::{Pool, PoolLimits};
 use self::snapshots::{Snapshots, Vendor};
 use self::stock::Stock;
@@ -293,6 +293,10 @@ impl Fleet {
         });
         tokio::spawn(reap(Arc::downgrade(&inner), inner.clock.clone(), inner.limits.idle_timeout));
         tokio::spawn(keeper::keep(Arc::downgrade(&inner), inner.clock.clone()));
+        if let Some(stock) = &inner.stock {
+            let stock: Arc<dyn Spare> = Arc::clone(stock) as Arc<dyn Spare>;
+            inner.add_spare(Arc::downgrade(&stock));
+        }
         inner.look_at_memory();
         tokio::spawn(overseer::watch_memory(Arc::downgrade(&inner)));
         tokio::spawn(overseer::let_in(Arc::downgrade(&inner), Arc::clone(&inner.ledger)));

@@ -136,7 +136,6 @@ impl Fleet {
 
 impl Inner {
     /// When memory is short, this is asked for its own after idle environments have gone.
-    #[allow(dead_code)] // For stocks of boxes and workers.
     pub(crate) fn add_spare(&self, spare: Weak<dyn Spare>) {
         self.overseer.spares.lock().unwrap_or_else(PoisonError::into_inner).push(spare);
     }

@@ -21,6 +21,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::boxes::{EnvBox, Launcher, Waiting};
+use super::overseer::Spare;
 use super::worker::{Kind, Places};
 
 /// The bounds of a stock.
@@ -63,7 +64,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const MOMENT: Duration = Duration::from_millis(150);
 /// Starts that follow one another do not put it off for ever. By real time.
 const MOMENTS: u32 = 5;
-/// After a worker could not be made.
+/// After a worker could not be made, or memory was short.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Memory of a waiting worker that it shares with nobody, as measured, rounded up. In bytes.
@@ -87,6 +88,8 @@ pub(crate) struct Stock {
     next: AtomicU64,
     counts: Counts,
     closed: AtomicBool,
+    /// Memory was short: none is made before.
+    short_until: Mutex<Timestamp>,
 }
 
 /// How the stock stands, and what came of starts since the server began.
@@ -154,6 +157,7 @@ impl Stock {
             next: AtomicU64::new(1),
             counts: Counts::default(),
             closed: AtomicBool::new(false),
+            short_until: Mutex::default(),
         });
         tokio::spawn(keep(Arc::downgrade(&stock), Arc::clone(&stock.told), clock));
         Some(stock)
@@ -268,7 +272,8 @@ impl Stock {
         });
         let lacking = { shelves.iter() }.filter(|(_, shelf)| shelf.lacks(now));
         let next = lacking.max_by_key(|(_, shelf)| shelf.wanted_at).map(|(kind, _)| Arc::clone(kind));
-        let next = next.filter(|kind| self.make_room(&mut shelves, kind, &mut gone));
+        let is_short = now < *self.short_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = next.filter(|kind| !is_short && self.make_room(&mut shelves, kind, &mut gone));
         drop(shelves);
         drop::<Vec<VecDeque<Worker>>>(gone);
         next
@@ -343,6 +348,23 @@ impl Shelf {
     fn lacks(&self, now: Timestamp) -> bool {
         let may = self.retry_at.is_none_or(|retry_at| retry_at <= now);
         may && self.waiting.len() < self.starts.len().max(1)
+    }
+}
+
+impl Spare for Stock {
+    fn give_back(&self, bytes: u64) {
+        let now = self.clock.now();
+        *self.short_until.lock().unwrap_or_else(PoisonError::into_inner) = now.after(RETRY_AFTER);
+        let (mut gone, mut freed) = (Vec::new(), 0);
+        let mut shelves = self.shelves();
+        while freed < bytes {
+            let full = shelves.iter_mut().filter(|(_, shelf)| !shelf.waiting.is_empty());
+            let Some((kind, shelf)) = full.min_by_key(|(_, shelf)| shelf.wanted_at) else { break };
+            freed += usual_bytes(kind.language);
+            gone.extend(shelf.waiting.pop_front());
+        }
+        drop(shelves);
+        drop::<Vec<Worker>>(gone);
     }
 }
 

@@ -9,6 +9,7 @@ use base::{Clock, Timestamp};
 use sandbox::{BoxSpec, ReadOnlyMount};
 
 use super::fake::{FakeLauncher, Record, echo_box};
+use super::overseer::Spare;
 use super::stock::{Stock, StockLimits};
 use super::worker::Kind;
 
@@ -176,4 +177,25 @@ async fn a_stock_that_is_closed_or_off_makes_nothing() {
     assert!(
         Stock::start(Arc::new(launcher), shop.clock.clone(), StockLimits::OFF, shop.dir.path()).is_none()
     );
+}
+
+#[tokio::test]
+async fn when_memory_is_short_those_wanted_longest_ago_go_and_none_is_made_for_a_while() {
+    let shop = Shop::new(LIMITS);
+    shop.bind(1).await;
+    shop.waiting(1).await;
+    shop.clock.advance(Duration::from_secs(1));
+    shop.bind(2).await;
+    shop.waiting(2).await;
+    shop.stock.give_back(1);
+    shop.waiting(1).await;
+    assert!(shop.bind(2).await, "the older one has gone");
+    let made = shop.prepared();
+    shop.clock.advance(Duration::from_secs(59));
+    shop.stock.give_back(u64::MAX);
+    assert!(!shop.bind(2).await);
+    shop.clock.advance(Duration::from_secs(59));
+    assert_eq!((shop.record.waiting.load(Ordering::SeqCst), shop.prepared()), (0, made));
+    shop.clock.advance(Duration::from_secs(1));
+    shop.waiting(1).await;
 }
