@@ -1,5 +1,6 @@
 """A host that is full: who waits, who goes, who is throttled, and that memory is never used beyond its budget."""
 import json
+import os
 import threading
 import time
 import urllib.request
@@ -227,27 +228,44 @@ def test_a_host_where_nobody_waits_throttles_at_once(own_server):
         busy.result()
 
 
-def test_a_short_request_does_not_wait_for_its_own_environment(own_server):
+def test_a_short_request_does_not_wait_for_its_own_environment(own_server, tmp_path):
     """An environment that is slow to start is overtaken by one that becomes idle."""
-    server = own_server()
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    if os.geteuid() == 0:
+        os.chown(shared, 12345, 12345)
+    access_point = "fsap-0123456789abcdef0"
+    server = own_server("--access-point", f"{access_point}={shared}")
     client = server.client("lambda", max_pool_connections=32)
-    slow = (
-        "import os, time\n"
-        "time.sleep(1.5)\n"
-        "def handler(event, context):\n    time.sleep(event)\n    return os.environ['AWS_LAMBDA_LOG_STREAM_NAME']\n"
-    )
-    create(client, "slow", slow)
+    # The second environment starts when it may; a request is answered when it may.
+    source = """
+import os, time, uuid
+def wait(name):
+    while not os.path.exists(f"/mnt/shared/{name}"):
+        time.sleep(0.01)
+me = uuid.uuid4().hex
+number = len(os.listdir("/mnt/shared"))
+open(f"/mnt/shared/{me}", "w").close()
+if number > 0:
+    wait("start")
+def handler(event, context):
+    wait("answer")
+    time.sleep(event)
+    return me
+"""
+    point = f"arn:aws:elasticfilesystem:us-east-1:000000000000:access-point/{access_point}"
+    create(client, "slow", source, FileSystemConfigs=[{"Arn": point, "LocalMountPath": "/mnt/shared"}])
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(invoke, client, "slow", 1.0)
-        wait_for(lambda: status(server)["environments"] == 1)
-        time.sleep(2)  # it is in its handler by now
-        began = time.monotonic()
+        first = threads.submit(invoke, client, "slow", 0)
+        wait_for(lambda: len(list(shared.iterdir())) == 1)
         second = threads.submit(invoke, client, "slow", 0)
+        wait_for(lambda: len(list(shared.iterdir())) == 2)
+        (shared / "answer").touch(0o644)
         assert first.result() == second.result()
-        assert time.monotonic() - began < 1.5
+    (shared / "start").touch(0o644)
     # The one that nobody waited for has joined the others.
     wait_for(lambda: status(server)["idle"] == 2)
     with ThreadPoolExecutor(2) as threads:
-        streams = {call.result() for call in [threads.submit(invoke, client, "slow", 0.5) for _ in range(2)]}
-    assert len(streams) == 2
+        both = {call.result() for call in [threads.submit(invoke, client, "slow", 0.5) for _ in range(2)]}
+    assert len(both) == 2
     assert [record["cold"] for record in records_of(server, "slow")] == [True, False, False, False]
