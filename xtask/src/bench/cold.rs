@@ -7,7 +7,7 @@
 use super::Plan;
 use super::bare;
 use super::functions::{Bare, EXPECTED, Function};
-use super::platform::{Client, Platform, has_option};
+use super::platform::{Platform, has_option};
 use super::report::{Better, Findings, Row, median, quantile};
 
 /// The name in tables of the same runtime client without a box.
@@ -127,7 +127,6 @@ impl Case {
 struct Subject {
     function: Function,
     platform: Platform,
-    client: Client,
     starts: usize,
 }
 
@@ -137,16 +136,17 @@ impl Subject {
         client.create(function, function.name())?;
         // The first start ever finds the interpreter and fills the page cache; every later one is measured.
         client.invoke(function.name(), EXPECTED)?;
-        Ok(Subject { function, platform, client, starts: 0 })
+        Ok(Subject { function, platform, starts: 0 })
     }
 
     fn cold_start_ms(&mut self) -> Result<f64, String> {
         let name = self.function.name();
         self.starts += 1;
-        self.client.make_cold(name, &self.starts.to_string())?;
+        // Connections of their own: a server may close one that was left alone while others had their turn.
+        self.platform.client()?.make_cold(name, &self.starts.to_string())?;
         self.platform.settle();
         let (_, since) = self.platform.cold_since(0)?;
-        let time = self.client.invoke(name, EXPECTED)?;
+        let time = self.platform.client()?.invoke(name, EXPECTED)?;
         match self.platform.cold_among(1, since)? {
             1 => Ok(time.as_secs_f64() * 1e3),
             _ => {

@@ -47,7 +47,7 @@ pub(super) fn scale(plan: &Plan) -> Result<Findings, String> {
         front.clear();
         bare.push(Growth::run(front.address, &|| emulator::request(front.address), &|| front.pids()));
         front.clear();
-        client.make_cold(name, &repeat.to_string())?;
+        platform.client()?.make_cold(name, &repeat.to_string())?;
         platform.settle();
         let pids = || process::tree(platform.pid());
         ours.push(Growth::run(platform.address, &|| invoke_request(platform.address, name), &pids));

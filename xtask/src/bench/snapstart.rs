@@ -12,7 +12,7 @@ use super::Plan;
 use super::bare;
 use super::cold::BARE;
 use super::functions::{Bare, Function};
-use super::platform::{Client, Platform};
+use super::platform::Platform;
 use super::report::{Better, Findings, Row, median, quantile};
 
 /// Longer than an environment may be idle.
@@ -38,7 +38,7 @@ pub(super) fn snapstart(plan: &Plan) -> Result<Findings, String> {
             }
         };
         match Version::publish(function, plan)? {
-            Published::Restores(mut version) => {
+            Published::Restores(version) => {
                 findings.rows.extend(version.measure(&bare, promise_ms, plan)?);
             }
             Published::No(reason) => {
@@ -59,7 +59,6 @@ enum Published {
 struct Version {
     function: Function,
     platform: Platform,
-    client: Client,
     number: String,
 }
 
@@ -73,7 +72,7 @@ impl Version {
             return Ok(Published::No(error));
         }
         let number = client.publish(function.name())?;
-        let mut version = Version { function, platform, client, number };
+        let version = Version { function, platform, number };
         let (_, log) = version.invoke()?;
         if is_restore(&log) {
             return Ok(Published::Restores(version));
@@ -82,11 +81,11 @@ impl Version {
         Ok(Published::No(format!("a start of the version tells no restore: {report}")))
     }
 
-    fn invoke(&mut self) -> Result<(Duration, String), String> {
-        self.client.invoke_with_log(self.function.name(), &self.number)
+    fn invoke(&self) -> Result<(Duration, String), String> {
+        self.platform.client()?.invoke_with_log(self.function.name(), &self.number)
     }
 
-    fn measure(&mut self, bare: &Bare, promise_ms: f64, plan: &Plan) -> Result<Vec<Row>, String> {
+    fn measure(&self, bare: &Bare, promise_ms: f64, plan: &Plan) -> Result<Vec<Row>, String> {
         let (mut ours, mut reference) = (Vec::new(), Vec::new());
         for _ in 0..plan.repeats {
             let (mut ours_ms, mut bare_ms) = (Vec::new(), Vec::new());
@@ -110,7 +109,7 @@ impl Version {
         ])
     }
 
-    fn cold_start(&mut self) -> Result<Duration, String> {
+    fn cold_start(&self) -> Result<Duration, String> {
         for _ in 0..TRIES {
             self.platform.advance(IDLE_MS)?;
             self.platform.settle();

@@ -78,6 +78,9 @@ fn about(report: &Report) -> String {
     if !report.is_optimised {
         about += "- **The load client was compiled without optimisation: these are no measurements.**\n";
     }
+    if report.load_before > machine.processors as f64 / 2.0 {
+        about += "- **The machine was busy with other work: read ratios as hints, and times as nothing at all.**\n";
+    }
     let promised: Vec<&Row> = report.rows.iter().filter(|row| row.is_met.is_some()).collect();
     let met = promised.iter().filter(|row| row.is_met == Some(true)).count();
     let _ = writeln!(about, "- {met} of {} promises are met.", promised.len());

@@ -114,7 +114,7 @@ pub(super) const SECTIONS: [Section; 14] = [
             shown: Shown::Bars {
                 scenarios: &["burst-50"],
                 measure: "",
-                groups: &["50 at once, nothing warm", "50 at once, again"],
+                groups: &["50 at once, nothing warm", "50 at once, all warm"],
             },
         }],
     },
