@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use sandbox::{ReadOnlyMount, image};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 
 /// Where both are in a box.
@@ -34,6 +34,8 @@ const IMAGE_INSIDE: &str = "/var/lib/lamplighter/image";
 const LIBRARY: &str = "libcheckpoint.so";
 /// What a file is called before it is whole.
 const DRAFT: &str = "draft-";
+/// What is read of an image at a time: as much as a pipe holds.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// All images of this server. Nothing is touched on disk before the first one is wanted.
 pub(crate) struct Images {
@@ -181,8 +183,10 @@ impl Images {
         let restore = self.restore()?;
         let file = tempfile::Builder::new().prefix(DRAFT).tempfile_in(&self.dir)?;
         let mut to = tokio::fs::File::from_std(file.reopen()?);
-        let mut from = pipe::Receiver::from_owned_fd_unchecked(from)?.take(limit_bytes.saturating_add(1));
-        let len = tokio::io::copy(&mut from, &mut to).await?;
+        let from = pipe::Receiver::from_owned_fd_unchecked(from)?.take(limit_bytes.saturating_add(1));
+        // Each piece goes to a thread for files and back: small ones would keep the server busy with that.
+        let mut from = BufReader::with_capacity(PIECE_BYTES, from);
+        let len = tokio::io::copy_buf(&mut from, &mut to).await?;
         if len > limit_bytes {
             return Err(io::Error::other(format!("the image is longer than {limit_bytes} bytes")));
         }
