@@ -142,7 +142,7 @@ fn copy_public(from: &Path, to: &Path) -> io::Result<()> {
         for entry in entries.flatten() {
             let name = entry.file_name();
             // `/etc/alternatives` also names hundreds of manual pages.
-            if !Path::new(&name).extension().is_some_and(|end| end == "gz") {
+            if Path::new(&name).extension().is_none_or(|end| end != "gz") {
                 copy_public(&entry.path(), &to.join(name))?;
             }
         }

@@ -106,10 +106,10 @@ impl Disks {
                 self.shelves.truncate(MAX_SHELVES);
             }
         }
-        if self.shelves[0].ready.is_empty() {
-            if let Err(error) = self.template(0).map(drop) {
-                self.give_up(&error);
-            }
+        if self.shelves[0].ready.is_empty()
+            && let Err(error) = self.template(0).map(drop)
+        {
+            self.give_up(&error);
         }
         self.broken.is_none()
     }

@@ -45,7 +45,7 @@ const QUIET_PERIOD: Duration = Duration::from_millis(10);
 /// Without a launch for so long, there is time to build a box.
 const SHORT_PERIOD: Duration = Duration::from_millis(4);
 /// A box that is ready and has not taken its launch by then is hung.
-const TAKING_LIMIT: Duration = Duration::from_millis(500);
+const TAKING_LIMIT: Duration = Duration::from_secs(1);
 
 /// Must be the first thing `main` does, before any thread, runtime or argument parser.
 ///

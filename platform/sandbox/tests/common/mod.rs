@@ -119,8 +119,10 @@ pub(crate) fn half_built(spawner: u32) -> Vec<u32> {
     halves.map(|(pid, ..)| *pid).collect()
 }
 
+/// The whole suite can be run with boxes built ahead, which is the default, and with `SANDBOX_STOCK=off`.
 pub(crate) async fn start(state_dir: impl Into<PathBuf>) -> Sandbox {
-    let config = SandboxConfig { executable: Some(helper()), ..SandboxConfig::new(state_dir) };
+    let stock = std::env::var_os("SANDBOX_STOCK").is_none_or(|word| word != "off");
+    let config = SandboxConfig { executable: Some(helper()), stock, ..SandboxConfig::new(state_dir) };
     Sandbox::start(config).await.unwrap()
 }
 
