@@ -813,3 +813,15 @@ def test_a_server_that_is_killed_while_it_restores(own_server, unique):
     assert images_of(server) == images
     body, log = call_logged(client, name)
     assert body == 8 << 20 and "Restore Duration" in log
+
+
+def test_objects_that_fail_when_they_are_asked_are_left_alone(snap, make_snap):
+    """A web framework's proxies, for example: nothing looks at them on the way through a snapshot."""
+    name = make_snap(
+        "class Proxy:\n"
+        "    @property\n    def __class__(self): raise RuntimeError('outside of a request')\n"
+        "    def __getattr__(self, name): raise RuntimeError('outside of a request')\n"
+        "proxies = [Proxy() for _ in range(3)]\ndef handler(e, c): return len(proxies)"
+    )
+    publish(snap, name)
+    assert call(snap, name) == 3

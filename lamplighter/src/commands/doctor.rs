@@ -18,6 +18,16 @@ pub(crate) struct Doctor {
     runtime_map: Vec<String>,
 }
 
+/// Which versions with SnapStart start from snapshots here.
+fn snapshots() -> &'static str {
+    match sandbox::image::restore_program() {
+        Some(_) => {
+            "Python functions start from snapshots; Java and .NET functions start plainly, there is no engine for them"
+        }
+        None => "no snapshots on this architecture: versions with SnapStart start plainly",
+    }
+}
+
 impl Doctor {
     pub(crate) async fn run(self) -> Ending {
         let map = RuntimeMap::parse(&self.runtime_map).map_err(|error| error.to_string())?;
@@ -27,6 +37,9 @@ impl Doctor {
         ui::line("");
         ui::line(&ui::bold("Runtimes"));
         ui::line(runtimes::survey(&map).to_string().trim_end());
+        ui::line("");
+        ui::line(&ui::bold("SnapStart"));
+        ui::line(snapshots());
         Ok(if report.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -234,16 +234,16 @@ def _numpy_renewals(modules):
     import gc
 
     renewals = [random.seed]
-    kind = random.BitGenerator
     for one in gc.get_objects():
-        bits = one if isinstance(one, kind) else getattr(one, "_bit_generator", None) if _is_generator(one, random) else None
-        if bits is not None and _was_seeded_by_numpy(bits):
-            renewals.append(lambda bits=bits: setattr(bits, "state", type(bits)().state))
+        # Its type, not what it says of itself: a proxy may do anything when it is asked.
+        kind = type(one)
+        if issubclass(kind, (random.Generator, random.RandomState)):
+            one = one._bit_generator
+        elif not issubclass(kind, random.BitGenerator):
+            continue
+        if _was_seeded_by_numpy(one):
+            renewals.append(lambda bits=one: setattr(bits, "state", type(bits)().state))
     return renewals
-
-
-def _is_generator(one, random):
-    return isinstance(one, (random.Generator, random.RandomState))
 
 
 def _was_seeded_by_numpy(bits):
