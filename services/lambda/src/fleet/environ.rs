@@ -67,18 +67,15 @@ fn defaults(function: &FunctionConfig, around: &Surroundings<'_>) -> BTreeMap<St
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     set("AWS_ENDPOINT_URL", &format!("http://localhost:{}", around.gateway_port));
     let runtime = function.runtime.as_deref().unwrap_or_default();
-    match around.language {
-        Language::Node => {
-            let version = runtime.trim_start_matches("nodejs").trim_end_matches(".x");
-            set(
-                "NODE_PATH",
-                &format!(
-                    "/opt/nodejs/node{version}/node_modules:/opt/nodejs/node_modules:\
-                     /var/runtime/node_modules:/var/runtime:/var/task"
-                ),
-            );
-        }
-        _ => {}
+    if around.language == Language::Node {
+        let version = runtime.trim_start_matches("nodejs").trim_end_matches(".x");
+        set(
+            "NODE_PATH",
+            &format!(
+                "/opt/nodejs/node{version}/node_modules:/opt/nodejs/node_modules:\
+                 /var/runtime/node_modules:/var/runtime:/var/task"
+            ),
+        );
     }
     for (name, value) in around.interpreter {
         set(name, value);
