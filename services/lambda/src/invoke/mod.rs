@@ -5,6 +5,7 @@
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>.
 
+mod begin;
 pub(crate) mod events;
 mod failure;
 pub(crate) mod lineage;
@@ -23,8 +24,9 @@ use bytes::Bytes;
 use frontdoor::Call;
 use serde::Serialize;
 
+pub(crate) use begin::{start_ahead, start_template};
 pub(crate) use failure::exit_words;
-pub(crate) use run::{run, start_ahead, start_template};
+pub(crate) use run::run;
 pub use streaming::Streaming;
 pub(crate) use streaming::{Opened, Sink};
 
