@@ -160,15 +160,15 @@ def test_what_is_idle_goes_for_others(small):
 def test_who_waits_too_long_is_throttled_and_told_why(small):
     server, client = small
     most = BUDGET_MIB // (status(server)["memory_used_bytes"] >> 20)
-    create(client, "hasty", LARGE, Timeout=1)
+    create(client, "hasty", LARGE, Timeout=3)
     with Watch(server) as watch, ThreadPoolExecutor(most) as threads:
-        calls = [threads.submit(invoke, client, "large", 4) for _ in range(most)]
+        calls = [threads.submit(invoke, client, "large", 10) for _ in range(most)]
         wait_for(lambda: status(server)["environments"] == most and status(server)["idle"] == 0)
         event = client.invoke(FunctionName="hasty", InvocationType="Event", Payload="0")
         assert event["StatusCode"] == 202
         began = time.monotonic()
         error = refused(client, "hasty")
-        assert 0.9 <= time.monotonic() - began < 3.5
+        assert 2.9 <= time.monotonic() - began < 6
         assert error["Error"]["Code"] == "TooManyRequestsException"
         assert error["ResponseMetadata"]["HTTPStatusCode"] == 429
         assert error["Reason"] == "ConcurrentInvocationLimitExceeded"

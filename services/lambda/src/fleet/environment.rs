@@ -164,6 +164,8 @@ impl Environment {
             Telemetry::new(Arc::clone(&inner_box), clock.clone(), json_lines, !extensions.is_empty());
         let log = EnvLog::new(pipes, log_stream, clock.clone(), Arc::clone(&function), telemetry)?;
         log.tell([Event::InitStart { function: &function, phase }]);
+        // From the first line on, whoever reads it: who starts this says later whether it is wanted.
+        log.begin_tail(true);
         let subscriptions = Arc::new(Subscriptions { log: Arc::clone(&log) });
         let (session, init) = Session::with(about(&function), &extensions, Some(subscriptions), snap);
         let arn: Arc<str> = Arc::from(function.arn.as_str());

@@ -175,7 +175,9 @@ async fn start_since(
     let how = Start { phase, image: order.image, image_pipe };
     let launched = fleet.launch(function, order.prepared, order.log, order.whose, how, Arc::clone(&share));
     let (environment, init) = launched.await?;
-    environment.log.begin_tail(order.want_tail);
+    if !order.want_tail {
+        environment.log.begin_tail(false);
+    }
     let result = phases::initialise(&environment, init, phase, limit.saturating_sub(began.elapsed())).await;
     let took = began.elapsed();
     let why = match result? {
