@@ -238,6 +238,11 @@ def formats(version, handler):
             yield from (("json_warn", False), ("json_warn", True))
 
 
+# Here the official client may give up an answer that it is about to send, and logs the same either way. It is asked
+# again.
+UNSURE = {"streaming.notAsync"}
+
+
 def cases():
     for version in NODES:
         for handler, events in TABLE + (UNTIL_22 if version < 24 else FROM_24):
@@ -248,8 +253,12 @@ def cases():
 
 @pytest.mark.parametrize(("version", "handler", "events", "log", "framed"), list(cases()))
 def test_same_as_official(version, handler, events, log, framed):
-    expected = observed(official(version, handler, events, env=LOGS[log], framed=framed))
-    assert observed(ours(version, handler, events, env=LOGS[log], framed=framed)) == expected
+    arguments = (version, handler, events)
+    expected = observed(official(*arguments, env=LOGS[log], framed=framed))
+    found = observed(ours(*arguments, env=LOGS[log], framed=framed))
+    if found != expected and handler in UNSURE:
+        expected = observed(official(*arguments, env=LOGS[log], framed=framed))
+    assert found == expected
 
 
 @pytest.fixture(params=list(NODES))
