@@ -17,6 +17,8 @@ use service_lambda::fleet::host_memory::HostMemory;
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink, StockLimits};
 use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
+use service_sns::{Sns, SnsDeps};
+use service_sqs::{Sqs, SqsDeps};
 use service_sts::{Sts, StsDeps};
 use store::{BlobStore, EngineKind, Store, StoreConfig, StoreError};
 use tokio::net::TcpListener;
@@ -74,6 +76,7 @@ pub(crate) struct Server {
     gateway: Gateway,
     fleet: Fleet,
     lambda: Arc<Lambda>,
+    sns: Arc<Sns>,
     sandbox: Option<Sandbox>,
     logs_stop: watch::Sender<bool>,
     logs_worker: JoinHandle<()>,
@@ -107,6 +110,7 @@ impl Server {
         };
         let assembled = assemble(parts).await?;
         assembled.lambda.start_events().map_err(|error| StartError::Service(error.to_string()))?;
+        assembled.sns.start()?;
         assembled.gateway.serve(listener, SourceKind::Outside);
         let (logs_stop, stopped) = watch::channel(false);
         let logs_worker = tokio::spawn(assembled.logs.run_worker(stopped));
@@ -116,6 +120,7 @@ impl Server {
             gateway: assembled.gateway,
             fleet: assembled.fleet,
             lambda: assembled.lambda,
+            sns: assembled.sns,
             sandbox,
             logs_stop,
             logs_worker,
@@ -142,6 +147,7 @@ impl Server {
     pub(crate) async fn stop(self) {
         let ordered = async {
             self.gateway.shutdown().await;
+            self.sns.stop().await;
             self.lambda.stop_events().await;
             self.fleet.shutdown().await;
             let _ = self.logs_stop.send(true); // the worker may have ended already
@@ -181,6 +187,7 @@ struct Assembled {
     fleet: Fleet,
     lambda: Arc<Lambda>,
     logs: Arc<Logs>,
+    sns: Arc<Sns>,
 }
 
 /// The platform: every service, the front door before them, the gateway before that.
@@ -189,10 +196,18 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let endpoint = format!("http://{address}");
     let failed = |error: &dyn std::fmt::Display| StartError::Service(error.to_string());
     let handle = FrontDoorHandle::new();
-    let downloads = Downloads::new(clock.clone(), endpoint).map_err(|e| failed(&e))?;
+    let downloads = Downloads::new(clock.clone(), endpoint.clone()).map_err(|e| failed(&e))?;
     let sts =
         Sts::new(StsDeps { store: store.clone(), clock: clock.clone() }).await.map_err(|e| failed(&e))?;
     let logs = Logs::new(LogsDeps { store: store.clone(), clock: clock.clone() });
+    let sqs = Sqs::new(SqsDeps { store: store.clone(), clock: clock.clone(), endpoint: endpoint.clone() });
+    let sns = Sns::new(SnsDeps {
+        store: store.clone(),
+        clock: clock.clone(),
+        front_door: handle.clone(),
+        delivery: Delivery::new(handle.clone()),
+        endpoint: endpoint.clone(),
+    });
     let iam = service_iam::Iam::new(service_iam::IamDeps { store: store.clone(), clock: clock.clone() });
     let boxes = Arc::new(GatewayOfBoxes::default());
     let fleet = Fleet::new(FleetDeps {
@@ -244,6 +259,8 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         .add(service_iam::service(iam))
         .add(service_logs::service(logs.clone()))
         .add(service_lambda::service(lambda.clone()))
+        .add(service_sns::service(sns.clone()))
+        .add(service_sqs::service(sqs.clone()))
         .handle(&handle)
         .build();
     let mut config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
@@ -256,7 +273,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;
-    Ok(Assembled { front_door, gateway, fleet, lambda, logs })
+    Ok(Assembled { front_door, gateway, fleet, lambda, logs, sns })
 }
 
 /// Removes blobs that no service names: what an upload left that was cut off before its commit. Every service that

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::{AccountId, ApiError, Clock, Principal, Region, RequestId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::door::FrontDoor;
 use crate::lenient;
@@ -44,6 +45,8 @@ pub struct Caller {
     pub trace_header: Option<Arc<str>>,
     /// For a service: the resource on whose behalf it calls. Resource policies look at it.
     pub on_behalf_of: Option<OnBehalf>,
+    /// The `Host` that an HTTP client called: what answers with addresses of the platform build them from.
+    pub host: Option<Arc<str>>,
 }
 
 /// The resource on whose behalf a service calls, such as the topic that delivers to a function.
@@ -62,6 +65,8 @@ pub struct Call {
     front_door: FrontDoor,
     /// The service that serves this call at the moment: the source of the calls it makes in turn.
     within: &'static str,
+    /// Cancelled when nobody waits for the answer any more.
+    gone: CancellationToken,
 }
 
 impl Call {
@@ -70,12 +75,32 @@ impl Call {
             Source::Service(name) => name,
             _ => "",
         };
-        Call { caller: Arc::new(caller), front_door, within }
+        Call { caller: Arc::new(caller), front_door, within, gone: CancellationToken::new() }
     }
 
-    pub(crate) fn served_by(mut self, service: &'static str) -> Self {
+    pub(crate) fn served_by(mut self, service: &'static str, gone: CancellationToken) -> Self {
         self.within = service;
+        self.gone = gone;
         self
+    }
+
+    /// Waits until nobody waits for the answer any more: the client has closed its connection, or the service that
+    /// called has dropped its call. A handler that was begun is carried out all the same; one that only waits for
+    /// something to hand out (a long poll) looks at this, so that it hands nothing to nobody.
+    pub async fn abandoned(&self) {
+        self.gone.cancelled().await;
+    }
+
+    /// Whether nobody waits for the answer any more. See [`Call::abandoned`].
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
+    /// The `Host` header of the HTTP request, such as `localhost:4566`; `None` for calls within the platform.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.caller.host.as_deref()
     }
 
     /// Who calls.
@@ -137,7 +162,7 @@ impl Call {
     pub fn as_service(&self, host: &'static str) -> Call {
         let principal = Principal::Service(host);
         let caller = Caller { principal, on_behalf_of: None, ..(*self.caller).clone() };
-        Call { caller: Arc::new(caller), front_door: self.front_door.clone(), within: self.within }
+        Call { caller: Arc::new(caller), ..self.clone() }
     }
 
     /// The same call made on behalf of a resource: `call.as_service("sns.amazonaws.com").on_behalf_of(&topic_arn)`. An
@@ -148,7 +173,7 @@ impl Call {
         let source_account = named.unwrap_or(self.caller.account);
         let on_behalf_of = Some(OnBehalf { source_arn: Arc::from(source_arn), source_account });
         let caller = Caller { on_behalf_of, ..(*self.caller).clone() };
-        Call { caller: Arc::new(caller), front_door: self.front_door.clone(), within: self.within }
+        Call { caller: Arc::new(caller), ..self.clone() }
     }
 
     /// Another service, by its model id, to be called with this call's principal, account, region and request id.

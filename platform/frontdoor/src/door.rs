@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use base::{AccountId, ApiError, Clock, Principal, Region, RequestId};
 
 use model::Operation;
+use tokio_util::sync::CancellationToken;
 use wire::Doc;
 
 use crate::answer::Answer;
@@ -72,6 +73,7 @@ impl FrontDoor {
             source,
             trace_header: None,
             on_behalf_of: None,
+            host: None,
         })
     }
 
@@ -134,7 +136,9 @@ impl FrontDoor {
             authorise.authorise(&call, service.model_id, operation, &input)?;
         }
         let request_id = call.request_id().clone();
-        let result = match Guarded::new((handler.run)(call.served_by(service.model_id), input)).await {
+        let gone = CancellationToken::new();
+        let call = call.served_by(service.model_id, gone.clone());
+        let result = match Guarded::new((handler.run)(call, input), gone).await {
             Ok(result) => result,
             Err(panic) => Err(ApiError::internal(format_args!("panic: {panic}"))),
         };

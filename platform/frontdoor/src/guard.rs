@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use tokio_util::sync::CancellationToken;
+
 /// A boxed future, as handlers are kept.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -19,11 +21,13 @@ pub(crate) struct Guarded<T: Send + 'static> {
     /// `None` once it has ended.
     future: Option<BoxFuture<T>>,
     begun: bool,
+    /// Cancelled when it is dropped before its end.
+    gone: CancellationToken,
 }
 
 impl<T: Send + 'static> Guarded<T> {
-    pub(crate) fn new(future: BoxFuture<T>) -> Self {
-        Guarded { future: Some(future), begun: false }
+    pub(crate) fn new(future: BoxFuture<T>, gone: CancellationToken) -> Self {
+        Guarded { future: Some(future), begun: false, gone }
     }
 }
 
@@ -50,6 +54,7 @@ impl<T: Send + 'static> Future for Guarded<T> {
 impl<T: Send + 'static> Drop for Guarded<T> {
     fn drop(&mut self) {
         let (true, Some(future)) = (self.begun, self.future.take()) else { return };
+        self.gone.cancel();
         // Outside of a runtime there is nobody to finish it: the process is ending.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
@@ -83,10 +88,13 @@ mod tests {
             wait.await.unwrap();
             done.send(()).unwrap();
         });
-        let client = tokio::spawn(Guarded::new(handler));
+        let gone = CancellationToken::new();
+        let client = tokio::spawn(Guarded::new(handler, gone.clone()));
         tokio::task::yield_now().await;
+        assert!(!gone.is_cancelled());
         client.abort();
         assert!(client.await.unwrap_err().is_cancelled());
+        assert!(gone.is_cancelled());
         go.send(()).unwrap();
         seen.await.unwrap();
     }
@@ -95,13 +103,13 @@ mod tests {
     async fn what_was_not_begun_is_not() {
         let (done, seen) = oneshot::channel::<()>();
         let handler: BoxFuture<()> = Box::pin(async move { done.send(()).unwrap() });
-        drop(Guarded::new(handler));
+        drop(Guarded::new(handler, CancellationToken::new()));
         assert!(seen.await.is_err());
     }
 
     #[tokio::test]
     async fn a_panic_is_a_value() {
         let handler: BoxFuture<()> = Box::pin(async { panic!("no {}", "paper") });
-        assert_eq!(Guarded::new(handler).await, Err("no paper".to_owned()));
+        assert_eq!(Guarded::new(handler, CancellationToken::new()).await, Err("no paper".to_owned()));
     }
 }

@@ -290,6 +290,7 @@ async fn a_service_calls_another_through_the_same_door() {
         source: Source::Http { peer: IpAddr::V4(Ipv4Addr::LOCALHOST) },
         trace_header: None,
         on_behalf_of: None,
+        host: None,
     };
     let arn = "arn:aws:lambda:eu-west-1:000000000000:function:f";
     let call = house.door.call_from(caller.clone());

@@ -199,6 +199,7 @@ async fn call(
         source,
         trace_header: trace_header(parts),
         on_behalf_of: None,
+        host: sites::host_of(parts).map(Arc::from),
     };
     let front_door = &gate.inner.front_door;
     let answer = front_door

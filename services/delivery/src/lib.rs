@@ -113,6 +113,7 @@ impl Delivery {
             source: Source::Service("lambda"),
             trace_header: origin.trace_header.clone(),
             on_behalf_of: None,
+            host: None,
         }))
     }
 }

@@ -148,6 +148,7 @@ impl House {
             source: Source::Service("test"),
             trace_header: trace.map(Arc::from),
             on_behalf_of: None,
+            host: None,
         });
         self.door.enter(call, "lambda", operation, input).await
     }

@@ -1,0 +1,50 @@
+//! What the service answers when it says no, in AWS's words.
+
+use base::ApiError;
+use store::{StoreError, TxError};
+
+/// Errors of the operations. A code of the model first, then what the model does not list.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SqsError {
+    #[error("The specified queue does not exist.")]
+    NoQueue,
+    #[error("{0}")]
+    InvalidParameter(String),
+    #[error("Access to the resource {resource} is denied.")]
+    AccessDenied { resource: String },
+    /// Any other of the service's errors: its code in the model, and the message.
+    #[error("{message}")]
+    Other { code: &'static str, message: String },
+    #[error("store: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl SqsError {
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+        SqsError::InvalidParameter(why.into())
+    }
+
+    pub(crate) fn other(code: &'static str, message: impl Into<String>) -> Self {
+        SqsError::Other { code, message: message.into() }
+    }
+}
+
+impl From<SqsError> for ApiError {
+    fn from(error: SqsError) -> Self {
+        let message = error.to_string();
+        match error {
+            SqsError::NoQueue => ApiError::new("QueueDoesNotExist", message),
+            SqsError::InvalidParameter(_) => ApiError::new("InvalidParameterValue", message),
+            SqsError::AccessDenied { .. } => ApiError::new("AccessDenied", message).status(403),
+            SqsError::Other { code, .. } => ApiError::new(code, message),
+            SqsError::Store(_) => ApiError::internal(message),
+        }
+    }
+}
+
+impl From<TxError> for SqsError {
+    /// A stored record that cannot be decoded, outside a transaction.
+    fn from(error: TxError) -> Self {
+        SqsError::Store(error.into())
+    }
+}
