@@ -1,8 +1,9 @@
 //! Delivery: one message to one target of any kind, in the target's own API.
 //!
-//! A service that has something to hand on (the record of an asynchronous invoke, a dead letter) names the target by
-//! its ARN and gives the bytes; which operation of which service that is, and how the message looks there, is known
-//! here alone. It is delivered as the function's execution role, through the front door like any client's call.
+//! A service that has something to hand on (the record of an asynchronous invoke, a dead letter, what was published to a
+//! topic) names the target by its ARN and gives the bytes; which operation of which service that is, and how the message
+//! looks there, is known here alone. It is delivered in the name of its [`Origin`], a function's execution role or a
+//! service on behalf of a resource, through the front door like any client's call: one delivery is one operation.
 //!
 //! It is not a queue: it tries once and says how it went. Who wants another try keeps the message and asks again.
 //! It has no API of its own and no rows in the store.
@@ -11,16 +12,28 @@
 
 mod destination;
 mod message;
+mod origin;
 mod requests;
 #[cfg(test)]
 mod tests;
 
-use base::{AccountId, ApiError, Principal, Region, RequestId};
+use base::{AccountId, ApiError, Region, RequestId};
 use frontdoor::{Call, Caller, FrontDoorHandle, Source};
 use serde::Serialize;
 
 pub use destination::{Destination, Kind};
-pub use message::{Attribute, Message, Origin};
+pub use message::{Attribute, AttributeValue, Message, NamedAttribute, Plain};
+pub use origin::{FunctionOrigin, Origin, ServiceOrigin};
+
+/// Codes that mean "not now", whatever status they come with.
+const BUSY: [&str; 6] = [
+    "RequestThrottled",
+    "Throttled",
+    "Throttling",
+    "ThrottlingException",
+    "ThrottledException",
+    "TooManyRequestsException",
+];
 
 /// Why a message did not arrive.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -45,7 +58,11 @@ impl DeliveryError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            DeliveryError::Refused(error) => error.http_status() >= 500 || error.http_status() == 429,
+            DeliveryError::Refused(error) => {
+                error.http_status() >= 500
+                    || error.http_status() == 429
+                    || BUSY.contains(&error.code.as_ref())
+            }
             DeliveryError::Closed => true,
             DeliveryError::NoService(_) | DeliveryError::Unfit(_) => false,
         }
@@ -71,7 +88,7 @@ impl Delivery {
         self.front_door.try_get().is_some_and(|door| door.has_service(kind.model_id()))
     }
 
-    /// Delivers a message once, as the origin's role.
+    /// Delivers a message once, in the origin's name. What comes of concurrent deliveries is committed together.
     ///
     /// # Errors
     /// Why it did not arrive; [`DeliveryError::may_pass`] says whether it is worth another try.
@@ -82,7 +99,7 @@ impl Delivery {
         message: &Message<'_>,
     ) -> Result<(), DeliveryError> {
         let kind = destination.kind();
-        let call = self.call(destination, origin)?;
+        let call = self.call(destination, origin, message)?;
         match kind {
             Kind::Function => requests::to_function(&call, destination, message).await,
             Kind::Queue => requests::to_queue(&call, destination, message).await,
@@ -92,8 +109,13 @@ impl Delivery {
         }
     }
 
-    /// A call by the origin's role, in the target's own place.
-    fn call(&self, destination: &Destination, origin: &Origin) -> Result<Call, DeliveryError> {
+    /// A call in the origin's name, in the target's own place.
+    fn call(
+        &self,
+        destination: &Destination,
+        origin: &Origin,
+        message: &Message<'_>,
+    ) -> Result<Call, DeliveryError> {
         let front_door = self.front_door.try_get().ok_or(DeliveryError::Closed)?;
         let kind = destination.kind();
         if !front_door.has_service(kind.model_id()) {
@@ -102,17 +124,13 @@ impl Delivery {
         let region: Option<Region> = destination.arn().region.parse().ok();
         let account: Option<AccountId> = destination.arn().account.parse().ok();
         Ok(front_door.call_from(Caller {
-            principal: Principal::AssumedRole {
-                account: origin.account,
-                role: origin.role_name().into(),
-                session: origin.function_name.as_str().into(),
-            },
-            account: account.unwrap_or(origin.account),
-            region: region.unwrap_or_else(|| origin.region.clone()),
+            principal: origin.principal(),
+            account: account.unwrap_or_else(|| origin.account()),
+            region: region.unwrap_or_else(|| origin.region().clone()),
             request_id: RequestId::fresh(),
-            source: Source::Service("lambda"),
-            trace_header: origin.trace_header.clone(),
-            on_behalf_of: None,
+            source: Source::Service(origin.model_id()),
+            trace_header: message.trace_header().or(origin.trace_header()).cloned(),
+            on_behalf_of: origin.on_behalf_of(),
             host: None,
         }))
     }

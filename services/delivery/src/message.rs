@@ -1,8 +1,9 @@
-//! A message on its way: what it says, and in whose name.
+//! A message on its way: what it says, and what is said beside it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use base::{AccountId, Region, Timestamp};
+use base::Timestamp;
 use bytes::Bytes;
 
 /// What is delivered.
@@ -22,54 +23,108 @@ pub enum Message<'a> {
         /// The event.
         body: &'a Bytes,
         /// Why.
-        attributes: &'a [(&'static str, Attribute)],
+        attributes: &'a [NamedAttribute],
     },
+    /// A message that is handed over as it is. For functions, queues and topics.
+    Plain(Plain<'a>),
+}
+
+/// A message that is handed over as it is.
+#[derive(Clone, Debug)]
+pub struct Plain<'a> {
+    /// What it says: text for queues and topics, JSON for functions.
+    pub body: &'a Bytes,
+    /// What is said beside it. A function does not get these.
+    pub attributes: &'a [NamedAttribute],
+    /// Where its order counts; FIFO queues and topics need one. A function does not get it.
+    pub group_id: Option<&'a str>,
+    /// What FIFO queues and topics tell duplicates by. A function does not get it.
+    pub dedup_id: Option<&'a str>,
+    /// The trace that the message belongs to, as `X-Amzn-Trace-Id` has it.
+    pub trace_header: Option<&'a Arc<str>>,
+}
+
+impl<'a> Plain<'a> {
+    /// A message of a body alone.
+    #[must_use]
+    pub fn new(body: &'a Bytes) -> Self {
+        Plain { body, attributes: &[], group_id: None, dedup_id: None, trace_header: None }
+    }
 }
 
 impl Message<'_> {
     pub(crate) fn body(&self) -> &Bytes {
         match self {
             Message::Record { body, .. } | Message::DeadLetter { body, .. } => body,
+            Message::Plain(plain) => plain.body,
         }
     }
 
-    pub(crate) fn attributes(&self) -> &[(&'static str, Attribute)] {
+    pub(crate) fn attributes(&self) -> &[NamedAttribute] {
         match self {
             Message::Record { .. } => &[],
             Message::DeadLetter { attributes, .. } => attributes,
+            Message::Plain(plain) => plain.attributes,
         }
     }
+
+    pub(crate) fn group_id(&self) -> Option<&str> {
+        match self {
+            Message::Plain(plain) => plain.group_id,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dedup_id(&self) -> Option<&str> {
+        match self {
+            Message::Plain(plain) => plain.dedup_id,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn trace_header(&self) -> Option<&Arc<str>> {
+        match self {
+            Message::Plain(plain) => plain.trace_header,
+            _ => None,
+        }
+    }
+}
+
+/// An attribute and its name.
+pub type NamedAttribute = (Cow<'static, str>, Attribute);
+
+/// An attribute of a message, the same for SQS and SNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attribute {
+    /// `String`, `Number`, `Binary`, `String.Array`, or one of these with a label: `Number.byte`.
+    pub data_type: Cow<'static, str>,
+    /// Its value.
+    pub value: AttributeValue,
 }
 
 /// The value of a message's attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attribute {
-    /// Text.
+pub enum AttributeValue {
+    /// Text, also of a number.
     Text(String),
+    /// Bytes.
+    Binary(Bytes),
+}
+
+impl Attribute {
+    /// Text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Attribute { data_type: Cow::Borrowed("String"), value: AttributeValue::Text(text.into()) }
+    }
+
     /// A number.
-    Number(u32),
-}
+    pub fn number(number: impl Into<u64>) -> Self {
+        let text = number.into().to_string();
+        Attribute { data_type: Cow::Borrowed("Number"), value: AttributeValue::Text(text) }
+    }
 
-/// In whose name a message is delivered.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// The function's account.
-    pub account: AccountId,
-    /// The function's region.
-    pub region: Region,
-    /// The function's name.
-    pub function_name: String,
-    /// The function's ARN with its version or alias.
-    pub function_arn: String,
-    /// The ARN of its execution role, which must be allowed to deliver.
-    pub role_arn: String,
-    /// The trace that the message belongs to.
-    pub trace_header: Option<Arc<str>>,
-}
-
-impl Origin {
-    /// The role's name without its path.
-    pub(crate) fn role_name(&self) -> &str {
-        self.role_arn.rsplit('/').next().unwrap_or_default()
+    /// Bytes.
+    pub fn binary(bytes: impl Into<Bytes>) -> Self {
+        Attribute { data_type: Cow::Borrowed("Binary"), value: AttributeValue::Binary(bytes.into()) }
     }
 }

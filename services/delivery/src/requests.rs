@@ -3,7 +3,7 @@
 //! | target | operation | form |
 //! | --- | --- | --- |
 //! | function | Invoke, `Event` | the message is the event |
-//! | queue | GetQueueUrl, SendMessage | the message is the body |
+//! | queue | SendMessage | the message is the body; the URL is made from the ARN, whose host does not matter |
 //! | topic | Publish | the message is the message |
 //! | bus | PutEvents | source `lambda`, the message is the detail |
 //! | bucket | PutObject | `aws/lambda/async/<function>/<date>/<moment>-<random>` |
@@ -16,7 +16,8 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use crate::destination::{Destination, Kind};
-use crate::message::{Attribute, Message, Origin};
+use crate::message::{Attribute, AttributeValue, Message};
+use crate::origin::Origin;
 use crate::{DeliveryError, ask};
 
 #[derive(Serialize)]
@@ -42,33 +43,28 @@ pub(crate) async fn to_function(
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct GetQueueUrl<'a> {
-    queue_name: &'a str,
-    #[serde(rename = "QueueOwnerAWSAccountId")]
-    owner: &'a str,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct QueueUrl {
-    queue_url: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct SendMessage<'a> {
     queue_url: String,
     message_body: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    message_attributes: BTreeMap<&'static str, AttributeValue>,
+    message_attributes: BTreeMap<&'a str, AttributeMember<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    message_system_attributes: BTreeMap<&'static str, AttributeMember<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_group_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_deduplication_id: Option<&'a str>,
 }
 
 /// The attribute of a message, the same for SQS and SNS.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct AttributeValue {
-    data_type: &'static str,
-    string_value: String,
+struct AttributeMember<'a> {
+    data_type: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    string_value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary_value: Option<wire::Blob>,
 }
 
 pub(crate) async fn to_queue(
@@ -77,16 +73,14 @@ pub(crate) async fn to_queue(
     message: &Message<'_>,
 ) -> Result<(), DeliveryError> {
     let arn = destination.arn();
-    let url = GetQueueUrl { queue_name: &arn.resource, owner: &arn.account };
-    let url: QueueUrl = call
-        .service(Kind::Queue.model_id())
-        .invoke("GetQueueUrl", &url)
-        .await
-        .map_err(DeliveryError::Refused)?;
+    let trace = call.trace_header().map(|header| ("AWSTraceHeader", string(header)));
     let request = SendMessage {
-        queue_url: url.queue_url,
+        queue_url: format!("http://localhost/{}/{}", arn.account, arn.resource),
         message_body: text(message.body())?,
         message_attributes: attributes(message),
+        message_system_attributes: trace.into_iter().collect(),
+        message_group_id: message.group_id(),
+        message_deduplication_id: message.dedup_id(),
     };
     ask(call, Kind::Queue, "SendMessage", &request).await
 }
@@ -97,7 +91,11 @@ struct Publish<'a> {
     topic_arn: String,
     message: &'a str,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    message_attributes: BTreeMap<&'static str, AttributeValue>,
+    message_attributes: BTreeMap<&'a str, AttributeMember<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_group_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_deduplication_id: Option<&'a str>,
 }
 
 pub(crate) async fn to_topic(
@@ -109,6 +107,8 @@ pub(crate) async fn to_topic(
         topic_arn: destination.to_string(),
         message: text(message.body())?,
         message_attributes: attributes(message),
+        message_group_id: message.group_id(),
+        message_deduplication_id: message.dedup_id(),
     };
     ask(call, Kind::Topic, "Publish", &request).await
 }
@@ -149,7 +149,9 @@ pub(crate) async fn to_bus(
     origin: &Origin,
     message: &Message<'_>,
 ) -> Result<(), DeliveryError> {
-    let Message::Record { body, success, .. } = message else { return Err(no_dead_letters(Kind::Bus)) };
+    let (Message::Record { body, success, .. }, Origin::Function(function)) = (message, origin) else {
+        return Err(records_only(Kind::Bus));
+    };
     let request = PutEvents {
         entries: [Entry {
             event_bus_name: destination.to_string(),
@@ -160,7 +162,7 @@ pub(crate) async fn to_bus(
                 "Lambda Function Invocation Result - Failure"
             },
             detail: text(body)?,
-            resources: [destination.to_string(), origin.function_arn.clone()],
+            resources: [destination.to_string(), function.function_arn.clone()],
         }],
     };
     let answer: EventsPut = call
@@ -188,10 +190,12 @@ pub(crate) async fn to_bucket(
     origin: &Origin,
     message: &Message<'_>,
 ) -> Result<(), DeliveryError> {
-    let Message::Record { body, at, .. } = message else { return Err(no_dead_letters(Kind::Bucket)) };
+    let (Message::Record { body, at, .. }, Origin::Function(function)) = (message, origin) else {
+        return Err(records_only(Kind::Bucket));
+    };
     let request = PutObject {
         bucket: destination.arn().resource.clone(),
-        key: object_key(&origin.function_name, *at, RequestId::fresh().as_str()),
+        key: object_key(&function.function_name, *at, RequestId::fresh().as_str()),
         body: wire::Blob((*body).clone()),
     };
     ask(call, Kind::Bucket, "PutObject", &request).await
@@ -206,18 +210,28 @@ pub(crate) fn object_key(function_name: &str, at: Timestamp, random: &str) -> St
     )
 }
 
-fn attributes(message: &Message<'_>) -> BTreeMap<&'static str, AttributeValue> {
-    let value = |attribute: &Attribute| match attribute {
-        Attribute::Text(text) => AttributeValue { data_type: "String", string_value: text.clone() },
-        Attribute::Number(number) => AttributeValue { data_type: "Number", string_value: number.to_string() },
-    };
-    message.attributes().iter().map(|(name, attribute)| (*name, value(attribute))).collect()
+fn attributes<'a>(message: &'a Message<'_>) -> BTreeMap<&'a str, AttributeMember<'a>> {
+    message.attributes().iter().map(|(name, attribute)| (name.as_ref(), member(attribute))).collect()
+}
+
+fn member(attribute: &Attribute) -> AttributeMember<'_> {
+    let data_type = attribute.data_type.as_ref();
+    match &attribute.value {
+        AttributeValue::Text(text) => AttributeMember { data_type, ..string(text) },
+        AttributeValue::Binary(bytes) => {
+            AttributeMember { data_type, string_value: None, binary_value: Some(wire::Blob(bytes.clone())) }
+        }
+    }
+}
+
+fn string(text: &str) -> AttributeMember<'_> {
+    AttributeMember { data_type: "String", string_value: Some(text), binary_value: None }
 }
 
 fn text(body: &Bytes) -> Result<&str, DeliveryError> {
     std::str::from_utf8(body).map_err(|_| DeliveryError::Unfit("the message is not UTF-8".to_owned()))
 }
 
-fn no_dead_letters(kind: Kind) -> DeliveryError {
-    DeliveryError::Unfit(format!("{} takes no dead letters", kind.service_name()))
+fn records_only(kind: Kind) -> DeliveryError {
+    DeliveryError::Unfit(format!("{} takes only the records of functions", kind.service_name()))
 }

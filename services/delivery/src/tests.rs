@@ -1,5 +1,6 @@
 //! Against a front door whose services only write down what reaches them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use base::{Clock, Timestamp};
@@ -15,31 +16,31 @@ type Seen = Arc<Mutex<Vec<String>>>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct GetQueueUrl {
-    queue_name: String,
-    #[serde(rename = "QueueOwnerAWSAccountId")]
-    owner: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct QueueUrl {
-    queue_url: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct SendMessage {
     queue_url: String,
     message_body: String,
-    message_attributes: std::collections::BTreeMap<String, Value>,
+    #[serde(default)]
+    message_attributes: BTreeMap<String, Value>,
+    #[serde(default)]
+    message_system_attributes: BTreeMap<String, Value>,
+    message_group_id: Option<String>,
+    message_deduplication_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Value {
     data_type: String,
-    string_value: String,
+    string_value: Option<String>,
+    binary_value: Option<wire::Blob>,
+}
+
+impl Value {
+    fn line(name: &str, value: &Value) -> String {
+        let bytes = value.binary_value.as_ref().map(|bytes| format!("{:?}", bytes.0));
+        let text = value.string_value.clone().or(bytes).unwrap_or_default();
+        format!(" {name}:{}={text}", value.data_type)
+    }
 }
 
 #[derive(Serialize)]
@@ -59,23 +60,20 @@ struct Invoked {
     status_code: i32,
 }
 
-async fn queue_url(seen: Arc<Seen>, call: Call, request: GetQueueUrl) -> Result<QueueUrl, ApiError> {
-    let GetQueueUrl { queue_name, owner } = request;
-    if queue_name == "none" {
+async fn send(seen: Arc<Seen>, call: Call, request: SendMessage) -> Result<Nothing, ApiError> {
+    if request.queue_url.ends_with("/none") {
         return Err(ApiError::new("QueueDoesNotExist", "The specified queue does not exist.").status(400));
     }
-    seen.lock().unwrap().push(format!("{} {}", call.principal().arn(), call.region()));
-    Ok(QueueUrl { queue_url: format!("http://queue/{owner}/{queue_name}") })
-}
-
-async fn send(seen: Arc<Seen>, _call: Call, request: SendMessage) -> Result<Nothing, ApiError> {
-    let attributes: Vec<String> = request
-        .message_attributes
-        .iter()
-        .map(|(name, value)| format!("{name}:{}={}", value.data_type, value.string_value))
-        .collect();
-    let line = format!("{} {} {}", request.queue_url, request.message_body, attributes.join(" "));
-    seen.lock().unwrap().push(line);
+    let behalf = call.on_behalf().map(|on| format!("{} {}", on.source_arn, on.source_account));
+    let who = format!("{} {} {:?}", call.principal().arn(), call.region(), call.source());
+    let attributes = request.message_attributes.iter().chain(&request.message_system_attributes);
+    let attributes: String = attributes.map(|(name, value)| Value::line(name, value)).collect();
+    let ids: Vec<String> =
+        request.message_group_id.into_iter().chain(request.message_deduplication_id).collect();
+    let mut seen = seen.lock().unwrap();
+    seen.push(who);
+    seen.extend(behalf);
+    seen.push(format!("{} {}{attributes} {}", request.queue_url, request.message_body, ids.join(" ")));
     Ok(Nothing {})
 }
 
@@ -97,22 +95,21 @@ fn house() -> House {
     let seen = Seen::default();
     let handle = FrontDoorHandle::new();
     let state = Arc::new(Arc::clone(&seen));
-    let sqs =
-        Service::new("sqs", Arc::clone(&state)).on("GetQueueUrl", queue_url).on("SendMessage", send).build();
+    let sqs = Service::new("sqs", Arc::clone(&state)).on("SendMessage", send).build();
     let lambda = Service::new("lambda", state).on("Invoke", invoke).build();
     let door = FrontDoor::builder(Clock::frozen(Timestamp(0))).add(sqs).add(lambda).handle(&handle).build();
     House { delivery: Delivery::new(handle), seen, _door: door }
 }
 
 fn origin() -> Origin {
-    Origin {
+    Origin::Function(FunctionOrigin {
         account: AccountId::DEFAULT,
         region: Region::default(),
         function_name: "hello".to_owned(),
         function_arn: "arn:aws:lambda:us-east-1:000000000000:function:hello:$LATEST".to_owned(),
         role_arn: "arn:aws:iam::000000000000:role/service-role/worker".to_owned(),
         trace_header: Some("Root=1-2-3".into()),
-    }
+    })
 }
 
 fn destination(arn: &str) -> Destination {
@@ -124,9 +121,9 @@ async fn a_dead_letter_is_the_event_with_the_reason_beside_it() {
     let house = house();
     let body = Bytes::from_static(b"{\"order\":1}");
     let attributes = [
-        ("RequestID", Attribute::Text("r-1".to_owned())),
-        ("ErrorCode", Attribute::Number(200)),
-        ("ErrorMessage", Attribute::Text("boom".to_owned())),
+        ("RequestID".into(), Attribute::text("r-1")),
+        ("ErrorCode".into(), Attribute::number(200_u16)),
+        ("ErrorMessage".into(), Attribute::text("boom")),
     ];
     let message = Message::DeadLetter { body: &body, attributes: &attributes };
     let queue = destination("arn:aws:sqs:eu-west-1:000000000000:dead");
@@ -134,9 +131,49 @@ async fn a_dead_letter_is_the_event_with_the_reason_beside_it() {
     assert_eq!(
         *house.seen.lock().unwrap(),
         [
-            "arn:aws:sts::000000000000:assumed-role/worker/hello eu-west-1",
-            "http://queue/000000000000/dead {\"order\":1} ErrorCode:Number=200 ErrorMessage:String=boom \
-             RequestID:String=r-1",
+            "arn:aws:sts::000000000000:assumed-role/worker/hello eu-west-1 Service(\"lambda\")",
+            "http://localhost/000000000000/dead {\"order\":1} ErrorCode:Number=200 ErrorMessage:String=boom \
+             RequestID:String=r-1 AWSTraceHeader:String=Root=1-2-3 ",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_service_hands_over_on_behalf_of_a_resource() {
+    let house = house();
+    let topic = "arn:aws:sns:eu-west-1:111122223333:orders.fifo";
+    let origin = Origin::service(
+        "sns.amazonaws.com",
+        topic,
+        "111122223333".parse().unwrap(),
+        "eu-west-1".parse().unwrap(),
+    );
+    let body = Bytes::from_static(b"hello");
+    let attributes = [
+        ("photo".into(), Attribute::binary(&b"\x01\x02"[..])),
+        ("kinds".into(), Attribute { data_type: "String.Array".into(), ..Attribute::text("[1]") }),
+    ];
+    let trace = Arc::from("Root=1-4-5");
+    let message = Message::Plain(Plain {
+        body: &body,
+        attributes: &attributes,
+        group_id: Some("g"),
+        dedup_id: Some("d"),
+        trace_header: Some(&trace),
+    });
+    let queue = destination("arn:aws:sqs:eu-west-1:000000000000:in.fifo");
+    house.delivery.deliver(&queue, &origin, &message).await.unwrap();
+    let function = destination("arn:aws:lambda:us-east-1:000000000000:function:next");
+    house.delivery.deliver(&function, &origin, &message).await.unwrap();
+    assert_eq!(
+        *house.seen.lock().unwrap(),
+        [
+            "sns.amazonaws.com eu-west-1 Service(\"sns\")".to_owned(),
+            format!("{topic} 111122223333"),
+            "http://localhost/000000000000/in.fifo hello kinds:String.Array=[1] photo:Binary=b\"\\x01\\x02\" \
+             AWSTraceHeader:String=Root=1-4-5 g d"
+                .to_owned(),
+            format!("{function} Event hello Root=1-4-5"),
         ]
     );
 }
@@ -166,6 +203,8 @@ async fn what_is_refused_is_not_worth_another_try() {
     assert!(!error.may_pass());
     let busy = DeliveryError::Refused(ApiError::new("ServiceException", "busy").status(503));
     assert!(busy.may_pass());
+    let throttled = DeliveryError::Refused(ApiError::new("RequestThrottled", "slower"));
+    assert!(throttled.may_pass());
 }
 
 #[tokio::test]

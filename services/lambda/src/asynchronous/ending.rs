@@ -11,7 +11,9 @@ use std::time::Duration;
 use base::Timestamp;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use service_delivery::{Attribute, DeliveryError, Destination, Message, Origin};
+use service_delivery::{
+    Attribute, DeliveryError, Destination, FunctionOrigin, Message, NamedAttribute, Origin,
+};
 use tokio::sync::watch;
 
 use super::config::EventInvokeConfig;
@@ -103,14 +105,14 @@ impl Ending {
             let lineage = lineage::through(header.lineage(), &function.arn);
             Arc::from(header.with_lineage(lineage).to_string())
         });
-        Some(Origin {
+        Some(Origin::Function(FunctionOrigin {
             account: function.account,
             region: function.region.clone(),
             function_name: function.name.clone(),
             function_arn: self.function_arn.clone(),
             role_arn: function.role.clone(),
             trace_header,
-        })
+        }))
     }
 
     /// `false` when the server stops meanwhile; a delivery that fails for good is over, too.
@@ -142,8 +144,8 @@ impl Ending {
                 }
                 None => {
                     let kind = match message {
-                        Message::Record { .. } => "DestinationDeliveryFailures",
                         Message::DeadLetter { .. } => "DeadLetterErrors",
+                        _ => "DestinationDeliveryFailures",
                     };
                     tracing::error!(
                         metric = kind, function = self.function_arn, request_id = %self.record.request_id,
@@ -202,12 +204,12 @@ impl Ending {
     }
 
     /// Why the event is a dead letter.
-    fn attributes(&self) -> Vec<(&'static str, Attribute)> {
-        let mut attributes = vec![("RequestID", Attribute::Text(self.record.request_id.as_str().to_owned()))];
+    fn attributes(&self) -> Vec<NamedAttribute> {
+        let mut attributes = vec![("RequestID".into(), Attribute::text(self.record.request_id.as_str()))];
         if let Some(answer) = &self.answer {
-            attributes.push(("ErrorCode", Attribute::Number(u32::from(answer.status_code))));
+            attributes.push(("ErrorCode".into(), Attribute::number(answer.status_code)));
         }
-        attributes.push(("ErrorMessage", Attribute::Text(self.error_message())));
+        attributes.push(("ErrorMessage".into(), Attribute::text(self.error_message())));
         attributes
     }
 
@@ -260,6 +262,7 @@ fn put(body: &mut Vec<u8>, name: &str, value: &[u8]) {
 mod tests {
     use base::RequestId;
     use serde_json::{Value, json};
+    use service_delivery::AttributeValue;
 
     use super::super::record::PayloadRecord;
     use super::*;
@@ -339,10 +342,12 @@ mod tests {
         let long = format!("{{\"errorMessage\":\"{}\"}}", "é".repeat(1000));
         let failed = ending(Condition::RetriesExhausted, answer(200, Some("Unhandled")), Some(&long));
         let attributes = failed.attributes();
-        assert_eq!(attributes[1], ("ErrorCode", Attribute::Number(200)));
-        assert_eq!(attributes[2], ("ErrorMessage", Attribute::Text("é".repeat(512))));
+        assert_eq!(attributes[1], ("ErrorCode".into(), Attribute::number(200_u16)));
+        assert_eq!(attributes[2], ("ErrorMessage".into(), Attribute::text("é".repeat(512))));
         let off = ending(Condition::ZeroReservedConcurrency, None, None).attributes();
         assert_eq!(off.len(), 2);
-        assert!(matches!(&off[1].1, Attribute::Text(text) if text.contains("zero reserved concurrent")));
+        assert!(
+            matches!(&off[1].1.value, AttributeValue::Text(text) if text.contains("zero reserved concurrent"))
+        );
     }
 }
