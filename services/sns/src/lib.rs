@@ -7,7 +7,11 @@
 
 mod errors;
 mod keys;
+#[allow(dead_code)] // until topics publish
+mod message;
 mod operations;
+#[allow(dead_code, unused_imports)] // until topics publish
+mod outside;
 mod topic;
 
 use std::sync::Arc;
@@ -39,6 +43,7 @@ pub struct Sns {
     pub(crate) front_door: FrontDoorHandle,
     pub(crate) delivery: Delivery,
     pub(crate) endpoint: String,
+    pub(crate) outside: outside::Outside,
 }
 
 impl Sns {
@@ -46,6 +51,7 @@ impl Sns {
     #[must_use]
     pub fn new(deps: SnsDeps) -> Arc<Sns> {
         Arc::new(Sns {
+            outside: outside::Outside::new(deps.store.clone(), deps.clock.clone()),
             store: deps.store,
             clock: deps.clock,
             front_door: deps.front_door,

@@ -1,0 +1,93 @@
+//! Out of the house: what leaves the platform for a subscriber's web server, mailbox, telephone or app, and every
+//! delivery that could not be made at once.
+//!
+//! Web servers are really called ([`http`]), with AWS's signatures ([`signature`]) and retries ([`policy`],
+//! [`worker`]). E-mail, text messages and mobile push are never sent: each is a record that developers look at
+//! ([`outbox`]). Queues and functions are reached by the publish path; only what failed there, and may pass, waits here.
+//!
+//! <https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html>.
+
+pub(crate) mod jobs;
+pub(crate) mod policy;
+
+use std::sync::Arc;
+
+use base::{AccountId, Clock};
+use serde::{Deserialize, Serialize};
+use store::{Store, StoreError};
+use tokio::sync::mpsc;
+
+use crate::message::{Protocol, Published};
+
+pub(crate) use jobs::{Enqueued, Job, MAX_TARGETS, enqueue};
+use policy::DeliveryPolicy;
+
+/// A subscription as deliveries need it, as it was when the message was published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    /// The subscription's ARN; `PendingConfirmation` counts as none, so a pending one gives the ARN it will have.
+    pub(crate) subscription_arn: String,
+    /// The account that subscribed.
+    pub(crate) owner: AccountId,
+    pub(crate) protocol: Protocol,
+    /// The URL, address, telephone number or ARN.
+    pub(crate) endpoint: String,
+    /// Whether the message goes without its envelope.
+    pub(crate) raw: bool,
+    /// How a web server's failures are met: what topic and subscription say together.
+    pub(crate) policy: DeliveryPolicy,
+    /// The ARN of the queue for what cannot be delivered.
+    pub(crate) dead_letter: Option<String>,
+}
+
+/// Why a delivery failed.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{why}")]
+pub(crate) struct Failed {
+    /// Whether another try can have another outcome.
+    pub(crate) may_pass: bool,
+    /// For people: what happened. Holds neither the message nor credentials.
+    pub(crate) why: String,
+}
+
+/// What works in the background. One per service.
+pub(crate) struct Outside {
+    store: Store,
+    clock: Clock,
+    woken: mpsc::UnboundedSender<Vec<String>>,
+    /// Taken by the worker when it starts.
+    to_wake: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
+}
+
+impl Outside {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        let (woken, to_wake) = mpsc::unbounded_channel();
+        Outside { store, clock, woken, to_wake: std::sync::Mutex::new(Some(to_wake)) }
+    }
+
+    /// Tells the worker what a transaction that is committed has added.
+    pub(crate) fn wake(&self, added: Enqueued) {
+        if !added.lanes.is_empty() {
+            // Nobody listens any more when the server stops; the rows wait for the next start.
+            let _ = self.woken.send(added.lanes);
+        }
+    }
+
+    /// Takes a message for any number of subscriptions: durable when this returns.
+    ///
+    /// # Errors
+    /// When the store fails: then some of them may have it.
+    pub(crate) async fn accept(
+        &self,
+        published: &Arc<Published>,
+        targets: Vec<Target>,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        for some in targets.chunks(MAX_TARGETS) {
+            let (published, some) = (Arc::clone(published), some.to_vec());
+            let added = self.store.transact(move |tx| enqueue(tx, now, &published, &some)).await?;
+            self.wake(added);
+        }
+        Ok(())
+    }
+}
