@@ -48,6 +48,7 @@ fn derive(folders: &Folders) -> Result<Vec<(String, Vec<u8>)>, String> {
             api_version: table.api_version,
             target_prefix: table.target_prefix,
             protocols: table.protocols.clone(),
+            has_url_member: table.url_member.is_some(),
         });
         files.push((format!("{}.bin", table.id), encode(&table)?));
     }

@@ -4,8 +4,9 @@
 //! out, both only on what a browser cannot forge:
 //! - a request with an `Origin` is served only when that origin is a loopback one (`http://localhost:3000`);
 //! - on a loopback listener, `Host` must be `localhost`, `*.localhost`, an IP address, or a host name of AWS's
-//!   (clients that keep AWS's host names and resolve them to the platform). A name that somebody else's DNS points
-//!   at 127.0.0.1 (DNS rebinding) is none of these.
+//!   (clients that keep AWS's host names and resolve them to the platform), or the name that another emulator's users
+//!   have in their settings and that always means 127.0.0.1. A name that somebody else's DNS points at 127.0.0.1 (DNS
+//!   rebinding) is none of these.
 //!
 //! Origins are judged for the AWS APIs only: `sites` have rules of their own.
 //!
@@ -23,6 +24,9 @@ use crate::sites::host_of;
 
 /// Names that only AWS can point anywhere.
 const AWS_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"];
+
+/// The other emulator's name for 127.0.0.1: `sqs.us-east-1.localhost.localstack.cloud`.
+const EMULATOR_NAME: &str = "localhost.localstack.cloud";
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -90,6 +94,8 @@ fn may_be_host(host: &str) -> bool {
     let name = without_port(host);
     is_local_name(name)
         || name.parse::<IpAddr>().is_ok()
+        || name.eq_ignore_ascii_case(EMULATOR_NAME)
+        || ends_with_ignoring_case(name, ".localhost.localstack.cloud")
         || AWS_DOMAINS.iter().any(|domain| ends_with_ignoring_case(name, domain))
 }
 
@@ -134,6 +140,8 @@ mod tests {
             "10.0.0.7",
             "lambda.us-east-1.amazonaws.com",
             "Logs.eu-central-1.API.AWS:443",
+            "sqs.us-east-1.localhost.localstack.cloud:4566",
+            "localhost.localstack.cloud:4566",
         ] {
             assert!(may_be_host(host), "{host}");
         }
@@ -144,6 +152,8 @@ mod tests {
             "",
             "[::1",
             "xamazonaws.com",
+            "localstack.cloud",
+            "xlocalhost.localstack.cloud",
         ] {
             assert!(!may_be_host(host), "{host}");
         }

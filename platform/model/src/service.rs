@@ -38,6 +38,8 @@ pub struct ServiceEntry {
     pub target_prefix: Option<&'static str>,
     /// The protocols, the one that current SDKs use first.
     pub protocols: Vec<Protocol>,
+    /// Whether a request's own URL may name the resource: see [`ServiceModel::url_member`].
+    pub has_url_member: bool,
 }
 
 /// A service's model.
@@ -67,6 +69,14 @@ pub struct ServiceModel {
     pub error_namespace: Option<&'static str>,
     /// Code and beginning of the message for a body that is not JSON, where they are the service's own.
     pub malformed_body: Option<(&'static str, &'static str)>,
+    /// Code and beginning of the message for a request without a member that must be there, where they are the
+    /// service's own: the member's name follows.
+    pub missing_member: Option<(&'static str, &'static str)>,
+    /// What `__type` says for errors that the model does not list: by code, sorted.
+    pub json_codes: Vec<(&'static str, &'static str)>,
+    /// The member that is the request's own URL when the request does not tell it and goes to a path of its own, as
+    /// old clients of the `query` protocol do.
+    pub url_member: Option<&'static str>,
     /// XML errors have `<Error>` as their root.
     pub bare_xml_errors: bool,
     /// Sorted by name.

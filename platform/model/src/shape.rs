@@ -101,6 +101,8 @@ pub struct ErrorFacts {
     pub sender: bool,
     /// The code of the days when the service spoke `query`.
     pub query_code: Option<&'static str>,
+    /// The HTTP status in the `query` protocol, where it differs.
+    pub query_status: Option<u16>,
 }
 
 /// A shape.
@@ -149,6 +151,8 @@ pub struct Member {
     pub name: &'static str,
     /// The name on the wire.
     pub wire_name: &'static str,
+    /// The name in the forms of the `query` protocol, where it differs: see [`Member::form_name`].
+    pub query_name: Option<&'static str>,
     /// The member's shape.
     pub shape: ShapeId,
     /// It must be there.
@@ -171,6 +175,15 @@ pub struct Member {
     pub time_format: Option<TimeFormat>,
     /// The XML namespace: prefix, uri.
     pub xml_namespace: Option<(Option<&'static str>, &'static str)>,
+}
+
+impl Member {
+    /// The name in the forms of the `query` protocol and in XML. It differs from `wire_name` only for services whose
+    /// model tells how they speak JSON, and which still take `query`.
+    #[must_use]
+    pub fn form_name(&self) -> &'static str {
+        self.query_name.unwrap_or(self.wire_name)
+    }
 }
 
 impl Shape {

@@ -181,13 +181,28 @@ impl Request<'_> {
             let speaks = |entry: &ServiceEntry| entry.protocols.contains(&Protocol::Query);
             self.find(|entry| speaks(entry) && Some(entry.api_version) == version)
         };
-        let Some(service) = by_name.or_else(by_version) else {
+        let Some(service) = by_name.or_else(by_version).or_else(|| self.by_own_url(action)) else {
             return self.unknown_service(action.unknown());
         };
-        if version != Some(service.api_version) || service.operation(&action.name).is_none() {
+        // Who writes such a request by hand, to a resource's own URL, may leave the version out.
+        let is_version = version == Some(service.api_version)
+            || (version.is_none() && service.url_member.is_some() && self.parts.uri.path() != "/");
+        if !is_version || service.operation(&action.name).is_none() {
             return self.fail(Some(service), Some(Protocol::Query), action.unknown());
         }
         self.operation(service, &action.name, Protocol::Query)
+    }
+
+    /// The service of a request without signature and version that goes to a path of its own: one whose resources have
+    /// URLs, and which has the operation.
+    fn by_own_url(&self, action: &Action) -> Option<&'static ServiceModel> {
+        if action.version.is_some() || self.parts.uri.path() == "/" {
+            return None;
+        }
+        let mut slots = (0..).zip(self.catalog.entries()).filter(|(_, entry)| entry.has_url_member);
+        slots.find_map(|(slot, _)| {
+            self.catalog.at(slot).filter(|service| service.operation(&action.name).is_some())
+        })
     }
 
     fn by_path(&self, path: &str) -> Result<Route, WireError> {
@@ -296,6 +311,21 @@ mod tests {
         }
         let get = parts("GET", "/?Action=ListRoles&Version=2010-05-08", &[]);
         assert_eq!(go(&get, "", None).unwrap().service.id, "iam");
+    }
+
+    #[test]
+    fn an_action_at_a_resource_of_its_own() {
+        let form = parts("POST", "/000000000000/q", &[FORM]);
+        let body = "Action=SendMessage&MessageBody=x";
+        for name in [Some("sqs"), None] {
+            let route = go(&form, body, name).unwrap();
+            assert_eq!((route.operation.name, route.protocol), ("SendMessage", Protocol::Query));
+        }
+        let get = parts("GET", "/000000000000/q?Action=ReceiveMessage&Version=2012-11-05", &[]);
+        assert_eq!(go(&get, "", None).unwrap().operation.name, "ReceiveMessage");
+        // The bare address is no resource.
+        assert!(go(&parts("POST", "/", &[FORM]), body, Some("sqs")).is_err());
+        assert!(go(&form, "Action=Nonsense", None).is_err());
     }
 
     #[test]

@@ -22,6 +22,14 @@ const MAX_LISTED: usize = 10;
 pub fn validate(operation: &Operation, input: &Doc) -> Result<(), ApiError> {
     let Some(shape) = operation.input_shape() else { return Ok(()) };
     let service = operation.service();
+    if let Some((code, message)) = service.missing_member {
+        let is_missing = |member: &&Member| {
+            member.required && input.get(member.name).is_none_or(|value| *value == Doc::Null)
+        };
+        if let Some(member) = shape.members.iter().find(is_missing) {
+            return Err(ApiError::new(code, format!("{message}{}.", member.name)));
+        }
+    }
     let mut walk = Walk { service, path: String::new(), found: Vec::new(), mistyped: None };
     walk.value(shape, input);
     if let Some(problem) = walk.mistyped {

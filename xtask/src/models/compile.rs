@@ -20,16 +20,15 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
     }
     let ids = ids(&facts)?;
     let metadata = &facts.metadata;
-    let protocols = protocols(metadata)?;
-    let query_codes = &line.query_codes;
-
-    if let Some(name) = query_codes.keys().find(|name| !ids.contains_key(*name)) {
-        return Err(format!("a query code names no shape: {name}"));
+    let mut protocols = protocols(metadata)?;
+    if line.query.is_some() {
+        protocols.push(Protocol::Query);
     }
+    let past = Past::of(line, &ids)?;
 
     let mut shapes = Vec::with_capacity(facts.shapes.len());
     for (name, shape_facts) in &facts.shapes {
-        let made = shape(name, shape_facts, &ids, query_codes);
+        let made = shape(name, shape_facts, &ids, &past);
         shapes.push(made.map_err(|error| format!("shape {name}: {error}"))?);
     }
     let mut operations = Vec::with_capacity(facts.operations.len());
@@ -49,18 +48,49 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
         endpoint_prefix: leak(&metadata.endpoint_prefix),
         signing_name: leak(metadata.signing_name.as_ref().unwrap_or(&metadata.endpoint_prefix)),
         target_prefix: leak_some(&metadata.target_prefix),
-        xml_namespace: leak_some(&metadata.xml_namespace),
+        xml_namespace: line
+            .query
+            .as_ref()
+            .map(|query| leak(&query.xml_namespace))
+            .or_else(|| leak_some(&metadata.xml_namespace)),
+        url_member: line.query.as_ref().and_then(|query| leak_some(&query.url_member)),
         protocols,
         query_compatible: metadata.aws_query_compatible.is_some(),
         validation_code: leak(line.validation_code.as_deref().unwrap_or(usual_code)),
         error_namespace: leak_some(&line.error_namespace),
         malformed_body: line.malformed_body.as_ref().map(|(code, message)| (leak(code), leak(message))),
+        missing_member: line.missing_member.as_ref().map(|(code, message)| (leak(code), leak(message))),
+        json_codes: line.json_codes.iter().map(|(code, kind)| (leak(code), leak(kind))).collect(),
         bare_xml_errors: line.bare_xml_errors,
         errors: errors(&shapes),
         paths: if rest { PathTable::build(bindings) } else { PathTable::default() },
         operations,
         shapes,
     })
+}
+
+/// What the service was in its `query` days, for the shapes.
+struct Past<'a> {
+    codes: &'a BTreeMap<String, String>,
+    statuses: &'a BTreeMap<String, u16>,
+    names: Option<&'a BTreeMap<String, BTreeMap<String, String>>>,
+}
+
+impl<'a> Past<'a> {
+    fn of(line: &'a ServiceLine, ids: &Ids) -> Result<Self, String> {
+        let names = line.query.as_ref().map(|query| &query.names);
+        let (codes, statuses) = (&line.query_codes, &line.query_statuses);
+        let mut shapes =
+            codes.keys().chain(statuses.keys()).chain(names.iter().flat_map(|names| names.keys()));
+        if let Some(name) = shapes.find(|name| !ids.contains_key(*name)) {
+            return Err(format!("a fact of the query days names no shape: {name}"));
+        }
+        Ok(Past { codes, statuses, names })
+    }
+
+    fn name(&self, shape: &str, member: &str) -> Option<&'a String> {
+        self.names?.get(shape)?.get(member)
+    }
 }
 
 fn leak(text: &str) -> &'static str {
@@ -115,14 +145,15 @@ fn id_of(name: &str, ids: &Ids) -> Result<ShapeId, String> {
     ids.get(name).copied().ok_or_else(|| format!("there is no shape {name}"))
 }
 
-fn shape(
-    name: &str,
-    facts: &ShapeFacts,
-    ids: &Ids,
-    query_codes: &BTreeMap<String, String>,
-) -> Result<Shape, String> {
+fn shape(name: &str, facts: &ShapeFacts, ids: &Ids, past: &Past<'_>) -> Result<Shape, String> {
     let kind = kind(facts)?;
-    let members = members(facts, ids)?;
+    let mut members = members(facts, ids)?;
+    for member in &mut members {
+        if let Some(name) = past.name(name, member.name) {
+            member.query_name = Some(leak(name));
+            member.renamed = true;
+        }
+    }
     let mut by_wire_name: Vec<u16> =
         (0..u16::try_from(members.len()).map_err(|_| "too many members")?).collect();
     by_wire_name.sort_by_key(|index| members[usize::from(*index)].wire_name);
@@ -143,7 +174,7 @@ fn shape(
         max: facts.max,
         pattern: facts.pattern.as_deref().map(|text| Pattern::new(leak(text))),
         values: facts.values.iter().map(|value| leak(value)).collect(),
-        error: error(name, facts, query_codes),
+        error: error(name, facts, past),
         sensitive: facts.sensitive,
         flattened: facts.flattened,
         streaming: facts.streaming,
@@ -206,6 +237,7 @@ fn member(name: &str, facts: &MemberFacts, required: bool, ids: &Ids) -> Result<
     Ok(Member {
         name: leak(name),
         wire_name,
+        query_name: None,
         shape: id_of(&facts.shape, ids)?,
         required,
         location,
@@ -237,7 +269,7 @@ fn namespace(facts: &Option<Namespace>) -> Option<(Option<&'static str>, &'stati
     }
 }
 
-fn error(name: &str, facts: &ShapeFacts, query_codes: &BTreeMap<String, String>) -> Option<ErrorFacts> {
+fn error(name: &str, facts: &ShapeFacts, past: &Past<'_>) -> Option<ErrorFacts> {
     if !facts.exception && facts.error.is_none() {
         return None;
     }
@@ -248,7 +280,8 @@ fn error(name: &str, facts: &ShapeFacts, query_codes: &BTreeMap<String, String>)
         code: leak(details.and_then(|error| error.code.as_deref()).unwrap_or(name)),
         status,
         sender: !facts.fault && status.is_none_or(|status| status < 500),
-        query_code: query_codes.get(name).map(|code| leak(code)),
+        query_code: past.codes.get(name).map(|code| leak(code)),
+        query_status: past.statuses.get(name).copied(),
     })
 }
 

@@ -41,9 +41,31 @@ pub(super) struct ServiceLine {
     /// Codes of the days when the service spoke `query`, by the names of error shapes.
     #[serde(default)]
     pub(super) query_codes: BTreeMap<String, String>,
+    /// Statuses of errors in the `query` protocol, by the names of their shapes, where the model tells none.
+    #[serde(default)]
+    pub(super) query_statuses: BTreeMap<String, u16>,
+    /// What `__type` says for errors that the model does not list, by their codes.
+    #[serde(default)]
+    pub(super) json_codes: BTreeMap<String, String>,
+    /// Code and beginning of the message for a request without a member that must be there.
+    pub(super) missing_member: Option<(String, String)>,
+    /// The service also takes the `query` protocol, of which its model does not tell any more.
+    pub(super) query: Option<QueryFacts>,
     /// Corrections of the facts.
     #[serde(default)]
     pub(super) patches: Vec<Patch>,
+}
+
+/// What a service that now has a JSON model was in its `query` days, and still is for old clients.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct QueryFacts {
+    /// The namespace of its XML answers.
+    pub(super) xml_namespace: String,
+    /// The member that is the request's own URL when the request does not tell it and goes to a path of its own.
+    pub(super) url_member: Option<String>,
+    /// Names in forms and in XML: by shape, then by member (`member` of a list, `key` and `value` of a map).
+    pub(super) names: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// A correction: facts of a shape that the service itself does not go by.

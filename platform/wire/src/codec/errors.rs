@@ -24,8 +24,16 @@ impl<'a> Known<'a> {
     fn new(form: &'a ErrorForm, error: &'a ApiError) -> Self {
         let shape = form.service.and_then(|service| service.error(&error.code));
         let facts: Option<&ErrorFacts> = shape.and_then(|shape| shape.error.as_ref());
-        let status = facts.and_then(|facts| facts.status).unwrap_or_else(|| error.http_status());
-        let code = facts.map_or(error.code.as_ref(), |facts| facts.code);
+        let is_query = form.protocol == Protocol::Query;
+        let of_query = facts.filter(|_| is_query);
+        let status = of_query
+            .and_then(|facts| facts.query_status)
+            .or(facts.and_then(|facts| facts.status))
+            .unwrap_or_else(|| error.http_status());
+        let code = of_query
+            .and_then(|facts| facts.query_code)
+            .or(facts.map(|facts| facts.code))
+            .unwrap_or(error.code.as_ref());
         Known { form, error, shape, code, status }
     }
 
@@ -92,6 +100,12 @@ impl<'a> Known<'a> {
     }
 
     fn typed_code(&self) -> String {
+        let codes = self.form.service.map_or(&[][..], |service| &service.json_codes);
+        if let Ok(at) = codes.binary_search_by_key(&self.code, |(code, _)| code)
+            && self.shape.is_none()
+        {
+            return codes[at].1.to_owned();
+        }
         let namespace = self.form.service.and_then(|service| service.error_namespace);
         match namespace.filter(|_| self.shape.is_some()) {
             Some(namespace) => format!("{namespace}#{}", self.shape.map_or(self.code, |shape| shape.name)),

@@ -38,7 +38,22 @@ pub(super) fn decode(
         let (name, value) = pair.ok_or_else(|| malformed("a parameter is not valid UTF-8"))?;
         tree.insert(&name, value)?;
     }
-    structure(service, shape, &tree)
+    let mut input = structure(service, shape, &tree)?;
+    if let Some(member) = service.url_member.and_then(|name| shape.member(name))
+        && parts.uri.path() != "/"
+        && let Doc::Map(entries) = &mut input
+        && !entries.iter().any(|(key, _)| key == member.name)
+    {
+        entries.push((Cow::Borrowed(member.name), Doc::Str(own_url(parts))));
+    }
+    Ok(input)
+}
+
+/// Where the request went, as far as it tells.
+fn own_url(parts: &Parts) -> String {
+    let header = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or(header).unwrap_or("localhost");
+    format!("http://{host}{}", parts.uri.path())
 }
 
 fn malformed(problem: &str) -> ApiError {
@@ -107,9 +122,9 @@ fn wire_name(member: &'static Member, shape: &'static Shape) -> &'static str {
         && shape.kind == Kind::List
         && let Some(element) = shape.element().filter(|element| element.renamed)
     {
-        return element.wire_name;
+        return element.form_name();
     }
-    member.wire_name
+    member.form_name()
 }
 
 fn is_flat(member: &Member, shape: &Shape) -> bool {
@@ -128,11 +143,11 @@ fn value(
         Kind::Map => map(service, shape, tree, is_flat(member, shape)),
         _ => {
             let Some(text) = &tree.value else {
-                return Err(malformed(&format!("{} is a simple value", member.wire_name)));
+                return Err(malformed(&format!("{} is a simple value", member.form_name())));
             };
             let format = member.time_format.unwrap_or(TimeFormat::DateTime);
             let read = text::parse(shape, text, format);
-            read.map(Some).map_err(|bad| malformed(&format!("{}: {}", member.wire_name, bad.0)))
+            read.map(Some).map_err(|bad| malformed(&format!("{}: {}", member.form_name(), bad.0)))
         }
     }
 }
@@ -145,7 +160,7 @@ fn list(
 ) -> Result<Option<Doc>, ApiError> {
     let Some(element) = shape.element() else { return Ok(None) };
     let inner = service.shape(element.shape);
-    let wrapper = if element.renamed { element.wire_name } else { "member" };
+    let wrapper = if element.renamed { element.form_name() } else { "member" };
     let Some(items) = (if flat { Some(tree) } else { tree.child(wrapper) }) else {
         // `Tags=` is how clients send an empty list.
         return Ok(tree.value.as_deref().filter(|text| text.is_empty()).map(|_| Doc::List(Vec::new())));
@@ -170,10 +185,10 @@ fn map(
     };
     let mut entries: Vec<(Key, Doc)> = Vec::new();
     for item in items.numbered() {
-        let Some(name) = item.child(key.wire_name).and_then(|tree| tree.value.clone()) else {
+        let Some(name) = item.child(key.form_name()).and_then(|tree| tree.value.clone()) else {
             return Err(malformed("a map's entry has no key"));
         };
-        let entry = match item.child(element.wire_name) {
+        let entry = match item.child(element.form_name()) {
             Some(tree) => value(service, element, inner, tree)?,
             None => None,
         };
@@ -225,6 +240,20 @@ mod tests {
             .collect();
         assert_eq!(keys, [Some("a"), Some("b"), Some("c")]);
         assert_eq!(tags("Tags=").unwrap().get("Tags"), Some(&Doc::List(Vec::new())));
+    }
+
+    #[test]
+    fn a_request_to_a_resource_of_its_own_names_it() {
+        let sqs = Catalog::embedded().service("sqs").unwrap();
+        let shape = sqs.operation("SetQueueAttributes").unwrap().input_shape().unwrap();
+        let url = |path: &str, body: &str| {
+            let parts = http::Request::post(path).header("host", "h:1").body(()).unwrap().into_parts().0;
+            let doc = decode(sqs, shape, &parts, &Bytes::from(body.to_owned())).unwrap();
+            doc.get("QueueUrl").and_then(Doc::as_str).map(str::to_owned)
+        };
+        assert_eq!(url("/1/q", "Attribute.1.Name=a").as_deref(), Some("http://h:1/1/q"));
+        assert_eq!(url("/1/q", "QueueUrl=x").as_deref(), Some("x"));
+        assert_eq!(url("/", "Attribute.1.Name=a"), None);
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Dice {
             let inner = service.shape(member.shape);
             let simple = inner.members.is_empty();
             // One deprecated shape has two members of one name on the wire; no reader can tell them apart.
-            let same = shape.members.iter().filter(|other| other.wire_name == member.wire_name);
+            let same = shape.members.iter().filter(|other| other.form_name() == member.form_name());
             let unique = same.count() == 1;
             if unique && (simple || depth < 6) && self.roll(3) > 0 {
                 entries.push((Cow::Borrowed(member.name), self.value(service, inner, depth + 1)));

@@ -73,19 +73,19 @@ fn write_member(service: &'static ServiceModel, member: &Member, value: &Doc, ou
         Doc::Null => {}
         Doc::List(items) if flat => {
             let Some(element) = shape.element() else { return };
-            let name = if element.renamed { element.wire_name } else { member.wire_name };
+            let name = if element.renamed { element.form_name() } else { member.form_name() };
             for item in items {
                 write_named(service, element, name, item, out);
             }
         }
         Doc::Map(entries) if flat && shape.kind == Kind::Map => {
             for (key, value) in entries {
-                open_root(member.wire_name, None, out);
+                open_root(member.form_name(), None, out);
                 write_entry(service, shape, key, value, out);
-                close(member.wire_name, out);
+                close(member.form_name(), out);
             }
         }
-        _ => write_named(service, member, member.wire_name, value, out),
+        _ => write_named(service, member, member.form_name(), value, out),
     }
 }
 
@@ -108,7 +108,7 @@ fn write_named(service: &'static ServiceModel, member: &Member, name: &str, valu
         if let Some(attribute) = attribute.filter(|attribute| attribute.xml_attribute) {
             let content = text::write(service.shape(attribute.shape), value, TimeFormat::DateTime);
             out.push(b' ');
-            out.extend_from_slice(attribute.wire_name.as_bytes());
+            out.extend_from_slice(attribute.form_name().as_bytes());
             out.extend_from_slice(b"=\"");
             escape(&content.unwrap_or_default(), out);
             out.push(b'"');
@@ -129,7 +129,7 @@ fn write_content(
     match value {
         Doc::List(items) => {
             let Some(element) = shape.element() else { return };
-            let name = if element.renamed { element.wire_name } else { "member" };
+            let name = if element.renamed { element.form_name() } else { "member" };
             for item in items {
                 write_named(service, element, name, item, out);
             }
@@ -159,8 +159,8 @@ fn write_content(
 
 fn write_entry(service: &'static ServiceModel, shape: &Shape, key: &str, value: &Doc, out: &mut Vec<u8>) {
     if let (Some(key_member), Some(element)) = (shape.key(), shape.element()) {
-        write_text_element(key_member.wire_name, key, out);
-        write_named(service, element, element.wire_name, value, out);
+        write_text_element(key_member.form_name(), key, out);
+        write_named(service, element, element.form_name(), value, out);
     }
 }
 
@@ -287,7 +287,7 @@ fn read_content(
         Kind::Structure | Kind::Union => read_structure(service, shape, element),
         Kind::List => {
             let Some(item) = shape.element() else { return Ok(Doc::List(Vec::new())) };
-            let name = if item.renamed { item.wire_name } else { "member" };
+            let name = if item.renamed { item.form_name() } else { "member" };
             read_list(service, item, element.children.iter().filter(|child| child.name == name))
         }
         Kind::Map => read_map(service, shape, element.children.iter().filter(|child| child.name == "entry")),
@@ -307,7 +307,7 @@ fn read_structure(
     for member in shape.members.iter().filter(|member| member.location == Location::Body) {
         let inner = service.shape(member.shape);
         if member.xml_attribute {
-            if let Some((_, value)) = element.attributes.iter().find(|(name, _)| name == member.wire_name) {
+            if let Some((_, value)) = element.attributes.iter().find(|(name, _)| name == member.form_name()) {
                 let value = text::parse(inner, value, TimeFormat::DateTime).map_err(|bad| bad.0)?;
                 entries.push((Cow::Borrowed(member.name), value));
             }
@@ -315,7 +315,7 @@ fn read_structure(
         }
         let flat = member.flattened || inner.flattened;
         let item = inner.element().filter(|item| flat && inner.kind == Kind::List && item.renamed);
-        let name = item.map_or(member.wire_name, |item| item.wire_name);
+        let name = item.map_or(member.form_name(), Member::form_name);
         let mut children = element.children.iter().filter(|child| child.name == name).peekable();
         let Some(first) = children.peek() else { continue };
         let value = match (inner.kind, inner.element()) {
@@ -347,8 +347,8 @@ fn read_map<'a>(
     let mut entries: Vec<(Key, Doc)> = Vec::new();
     for element in elements {
         let part = |name: &str| element.children.iter().find(|child| child.name == name);
-        let name = part(key.wire_name).ok_or("a map's entry has no key")?;
-        let value = match part(item.wire_name) {
+        let name = part(key.form_name()).ok_or("a map's entry has no key")?;
+        let value = match part(item.form_name()) {
             Some(value) => read_content(service, service.shape(item.shape), item.time_format, value)?,
             None => Doc::Null,
         };
