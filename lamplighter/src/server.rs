@@ -17,7 +17,7 @@ use service_lambda::fleet::host_memory::HostMemory;
 use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink, StockLimits};
 use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
-use service_sns::{Sns, SnsDeps};
+use service_sns::{Certificates, Sns, SnsDeps};
 use service_sqs::{Sqs, SqsDeps};
 use service_sts::{Sts, StsDeps};
 use store::{BlobStore, EngineKind, Store, StoreConfig, StoreError};
@@ -265,7 +265,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         .build();
     let mut config = GatewayConfig::new(auth(settings.auth), settings.region.clone(), clock);
     config.downloads = Some(downloads);
-    config.sites = vec![Arc::new(urls)];
+    config.sites = vec![Arc::new(urls), Arc::new(Certificates::new(sns.clone()))];
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());

@@ -6,6 +6,7 @@
 //! | `sns, "job", subscription's ARN, due at (ms), message's number, number` | [`crate::outside::Job`]: a delivery that waits |
 //! | `sns, "message", number, "piece", n` | a part of a [`crate::message::Published`] that deliveries wait with |
 //! | `sns, "message", number, "users"` | a counter: how many deliveries need it |
+//! | `sns, "signing-key"` | the key and certificate of signatures ([`crate::outside`]) |
 //! | `sns, "last-message"` | a counter: the last number that a message got |
 
 use base::{AccountId, Region, Timestamp};
@@ -59,4 +60,8 @@ pub(crate) fn message_users(number: u64) -> Vec<u8> {
 
 pub(crate) fn last_message() -> Vec<u8> {
     Key::new("sns").str("last-message").build()
+}
+
+pub(crate) fn signing_key() -> Vec<u8> {
+    Key::new("sns").str("signing-key").build()
 }

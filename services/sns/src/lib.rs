@@ -14,6 +14,8 @@ mod operations;
 mod outside;
 mod topic;
 
+pub use outside::Certificates;
+
 use std::sync::Arc;
 
 use base::Clock;

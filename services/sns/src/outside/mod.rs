@@ -7,8 +7,15 @@
 //!
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html>.
 
+mod certificate;
+mod confirmation;
+pub(crate) mod envelope;
 pub(crate) mod jobs;
 pub(crate) mod policy;
+mod policy_json;
+pub(crate) mod signature;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
@@ -17,10 +24,14 @@ use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
 use tokio::sync::mpsc;
 
+use crate::errors::SnsError;
 use crate::message::{Protocol, Published};
 
+pub use certificate::Certificates;
+pub(crate) use confirmation::{About, confirmation, farewell};
 pub(crate) use jobs::{Enqueued, Job, MAX_TARGETS, enqueue};
 use policy::DeliveryPolicy;
+pub(crate) use signature::Signed;
 
 /// A subscription as deliveries need it, as it was when the message was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +65,7 @@ pub(crate) struct Failed {
 pub(crate) struct Outside {
     store: Store,
     clock: Clock,
+    pub(crate) signer: signature::Signer,
     woken: mpsc::UnboundedSender<Vec<String>>,
     /// Taken by the worker when it starts.
     to_wake: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
@@ -62,7 +74,8 @@ pub(crate) struct Outside {
 impl Outside {
     pub(crate) fn new(store: Store, clock: Clock) -> Self {
         let (woken, to_wake) = mpsc::unbounded_channel();
-        Outside { store, clock, woken, to_wake: std::sync::Mutex::new(Some(to_wake)) }
+        let signer = signature::Signer::new(store.clone(), clock.clone());
+        Outside { store, clock, signer, woken, to_wake: std::sync::Mutex::new(Some(to_wake)) }
     }
 
     /// Tells the worker what a transaction that is committed has added.
@@ -71,6 +84,18 @@ impl Outside {
             // Nobody listens any more when the server stops; the rows wait for the next start.
             let _ = self.woken.send(added.lanes);
         }
+    }
+
+    /// Signs what subscribers of this protocol get; `None` for notifications of FIFO topics.
+    ///
+    /// # Errors
+    /// When the store fails, or the key is damaged.
+    pub(crate) async fn signature(
+        &self,
+        published: &Published,
+        protocol: Protocol,
+    ) -> Result<Option<Signed>, SnsError> {
+        self.signer.sign(published, protocol).await
     }
 
     /// Takes a message for any number of subscriptions: durable when this returns.
