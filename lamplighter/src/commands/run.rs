@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use base::{AccountId, ApiError, Principal};
+use base::{AccountId, Principal};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -21,12 +21,14 @@ use wire::Blob;
 use super::Ending;
 use super::start::until_stopped;
 use crate::config::{ServerArgs, Settings};
+use crate::sam::bring_up::{PlainSpec, Spec};
 use crate::sam::build::Builder;
 use crate::sam::deploy::{Deployed, deploy};
 use crate::sam::function::Code;
+use crate::sam::resource::Known;
 use crate::sam::template::Setting;
 use crate::sam::watch::{Changes, explain};
-use crate::sam::{FunctionSpec, LayerSpec, SamError, Template, layer, package, url};
+use crate::sam::{FunctionSpec, LayerSpec, SamError, Template, layer, package};
 use crate::server::Server;
 use crate::ui;
 
@@ -77,12 +79,16 @@ impl Run {
     async fn serve(&self, application: &Arc<Application>, call: &Call) -> Ending {
         // Watch first: what is saved while the application is built and called must not be lost.
         let changes = if self.watch { Some(application.watch()?) } else { None };
-        let template = application.bring_up(call, None).await?;
-        let mut all_succeeded = true;
-        for spec in &template.functions {
-            all_succeeded &= application.invoke(call, spec).await?;
+        let mut known = Known::new();
+        let brought = application.bring_up(call, None, &mut known).await?;
+        for line in &brought.lines {
+            ui::line(line);
         }
-        for (name, value) in &template.outputs {
+        let mut all_succeeded = true;
+        for spec in &brought.functions {
+            all_succeeded &= application.invoke(call, spec, brought.sources(&spec.name)).await?;
+        }
+        for (name, value) in &brought.outputs {
             ui::line(&format!("{name} = {value}"));
         }
         if self.once {
@@ -92,7 +98,7 @@ impl Run {
             ui::note("watching; press Ctrl-C to stop");
             tokio::select! {
                 stopped = until_stopped() => stopped?,
-                () = application.follow(call, changes) => {}
+                () = application.follow(call, changes, &mut known) => {}
             }
         } else {
             ui::note("serving; press Ctrl-C to stop");
@@ -126,77 +132,98 @@ impl Application {
         Template::read(&self.folder, &self.setting)
     }
 
-    /// Deploys the functions, or only those that the changed paths belong to.
+    /// Brings up all resources, each after those it needs; or only those that the changed paths belong to.
     async fn bring_up(
         self: &Arc<Self>,
         call: &Call,
         changed: Option<&BTreeSet<PathBuf>>,
-    ) -> Result<Template, String> {
+        known: &mut Known,
+    ) -> Result<BroughtUp, String> {
         let mut template = self.template().map_err(|error| error.to_string())?;
-        let arns = self.bring_up_layers(call, &mut template, changed).await?;
-        let mut urls = BTreeMap::new();
-        for spec in &template.functions {
-            let has_new_layer = spec.layers.iter().any(|arn| arns.fresh.contains(arn));
-            if !has_new_layer
-                && changed.is_some_and(|changed| !concerns(changed, &template.path, spec.code.path()))
-            {
-                continue;
-            }
-            let started = Instant::now();
-            let package = self.package(spec).await?;
-            let deployed = deploy(&anew(call), spec, package)
-                .await
-                .map_err(|error| format!("{}: {error}", spec.logical_id))?;
-            let verb = match deployed {
-                Deployed::Created => "created",
-                Deployed::Updated => "updated",
-                Deployed::Unchanged => "unchanged",
-            };
-            ui::progress(&format!("{} {verb} in {} ms", spec.name, started.elapsed().as_millis()));
-            let url = url::deploy(&anew(call), spec).await;
-            if let Some(url) = url.map_err(|error| format!("{}: {error}", spec.logical_id))? {
-                ui::line(&format!("{} is at {url}", spec.name));
-                urls.insert(spec.logical_id.clone(), url);
+        let path = template.path.clone();
+        let concerned =
+            |content: Option<&Path>| changed.is_none_or(|changed| concerns(changed, &path, content));
+        let is_about_template = concerned(None);
+        let mut brought = BroughtUp::default();
+        for resource in template.resources.clone() {
+            let id = &resource.logical_id;
+            template.learn(known);
+            match template.spec(&resource).map_err(|error| error.to_string())? {
+                Spec::Layer(spec) if concerned(Some(&spec.content)) => {
+                    let arn = self.bring_up_layer(call, &spec, &mut brought).await?;
+                    known.insert((id.clone(), None), arn);
+                }
+                Spec::Layer(_) => {}
+                Spec::Function(spec) => {
+                    let has_new_layer = spec.layers.iter().any(|arn| brought.fresh_layers.contains(arn));
+                    if has_new_layer || concerned(spec.code.path()) {
+                        self.bring_up_function(call, &spec).await?;
+                    }
+                    brought.functions.push(*spec);
+                }
+                Spec::Plain(spec) => {
+                    if is_about_template {
+                        self.bring_up_plain(call, id, &spec, known, changed.is_none()).await?;
+                    }
+                    brought.note(&spec, known.get(&(id.clone(), None)));
+                }
             }
         }
-        for (_, value) in &mut template.outputs {
-            *value = layer::filled(&url::filled(value, &urls), &arns.by_id);
-        }
-        Ok(template)
+        template.learn(known);
+        brought.outputs = template.outputs().map_err(|error| error.to_string())?;
+        Ok(brought)
     }
 
-    /// Publishes the layers whose content changed, and puts the ARNs of all of them in the functions.
-    async fn bring_up_layers(
-        self: &Arc<Self>,
+    /// Publishes a layer if its content changed; its ARN.
+    async fn bring_up_layer(
+        &self,
         call: &Call,
-        template: &mut Template,
-        changed: Option<&BTreeSet<PathBuf>>,
-    ) -> Result<LayerArns, String> {
-        let mut arns = LayerArns::default();
-        for spec in &template.layers {
-            let told = |error: ApiError| format!("{}: {error}", spec.logical_id);
-            let unchanged =
-                changed.is_some_and(|changed| !concerns(changed, &template.path, Some(&spec.content)));
-            let known = if unchanged { layer::newest(&anew(call), spec).await.map_err(told)? } else { None };
-            let arn = match known {
-                Some(arn) => arn,
-                None => {
-                    let package = self.package_layer(spec).await?;
-                    let (arn, is_new) = layer::deploy(&anew(call), spec, package).await.map_err(told)?;
-                    ui::progress(&format!("{arn} {}", if is_new { "published" } else { "unchanged" }));
-                    if is_new {
-                        arns.fresh.insert(arn.clone());
-                    }
-                    arn
-                }
-            };
-            arns.by_id.insert(spec.logical_id.clone(), arn);
+        spec: &LayerSpec,
+        brought: &mut BroughtUp,
+    ) -> Result<String, String> {
+        let package = self.package_layer(spec).await?;
+        let (arn, is_new) = layer::deploy(&anew(call), spec, package)
+            .await
+            .map_err(|error| format!("{}: {error}", spec.logical_id))?;
+        ui::progress(&format!("{arn} {}", if is_new { "published" } else { "unchanged" }));
+        if is_new {
+            brought.fresh_layers.insert(arn.clone());
         }
-        for function in &mut template.functions {
-            let texts = function.layers.iter_mut().chain(function.environment.values_mut());
-            texts.for_each(|text| *text = layer::filled(text, &arns.by_id));
+        Ok(arn)
+    }
+
+    async fn bring_up_function(self: &Arc<Self>, call: &Call, spec: &FunctionSpec) -> Result<(), String> {
+        let started = Instant::now();
+        let package = self.package(spec).await?;
+        let deployed = deploy(&anew(call), spec, package)
+            .await
+            .map_err(|error| format!("{}: {error}", spec.logical_id))?;
+        ui::progress(&told(&spec.name, deployed, started));
+        Ok(())
+    }
+
+    async fn bring_up_plain(
+        &self,
+        call: &Call,
+        logical_id: &str,
+        spec: &PlainSpec,
+        known: &mut Known,
+        is_first: bool,
+    ) -> Result<(), String> {
+        let started = Instant::now();
+        let brought = spec.bring_up(&anew(call)).await.map_err(|error| format!("{logical_id}: {error}"))?;
+        if let Some(label) = spec.label(logical_id)
+            && (is_first || brought.deployed != Deployed::Unchanged)
+        {
+            ui::progress(&told(&label, brought.deployed, started));
         }
-        Ok(arns)
+        for (attribute, value) in brought.values {
+            if let (PlainSpec::Url(spec), Some("FunctionUrl")) = (spec, attribute) {
+                ui::line(&format!("{} is at {value}", spec.function_name));
+            }
+            known.insert((logical_id.to_owned(), attribute), value);
+        }
+        Ok(())
     }
 
     async fn package_layer(&self, spec: &LayerSpec) -> Result<Bytes, String> {
@@ -237,19 +264,26 @@ impl Application {
 
     /// Deploys what is saved, until watching ends. An error is told and the next save is waited for; what could not
     /// be deployed is tried again with it.
-    async fn follow(self: &Arc<Self>, call: &Call, mut changes: Changes) {
+    async fn follow(self: &Arc<Self>, call: &Call, mut changes: Changes, known: &mut Known) {
         let mut pending = BTreeSet::new();
         while let Some(paths) = changes.next().await {
             pending.extend(paths);
-            match self.bring_up(call, Some(&pending)).await {
+            match self.bring_up(call, Some(&pending), known).await {
                 Ok(_) => pending.clear(),
                 Err(error) => ui::error(&error),
             }
         }
     }
 
-    /// Calls one function with its event file and shows what came of it. Tells whether it succeeded.
-    async fn invoke(&self, call: &Call, spec: &FunctionSpec) -> Result<bool, String> {
+    /// Calls one function with its event file and shows what came of it. Tells whether it succeeded. One that is fed from
+    /// somewhere is called only if there is an event file for it by name.
+    async fn invoke(&self, call: &Call, spec: &FunctionSpec, sources: &[String]) -> Result<bool, String> {
+        if !sources.is_empty() && !self.own_event(&spec.logical_id).is_file() {
+            ui::line("");
+            ui::line(&format!("{}  {}", ui::bold(&spec.name), spec.runtime.as_deref().unwrap_or_default()));
+            ui::line(&format!("  is fed by {}", sources.join(", ")));
+            return Ok(true);
+        }
         let event = self.event(&spec.logical_id)?;
         let request = InvokeRequest { function_name: &spec.name, log_type: "Tail", payload: Blob(event) };
         let answer: InvokeAnswer = anew(call)
@@ -273,25 +307,62 @@ impl Application {
         Ok(answer.function_error.is_none())
     }
 
+    fn own_event(&self, logical_id: &str) -> PathBuf {
+        self.folder.join(format!("events/{logical_id}.json"))
+    }
+
     /// `events/<LogicalId>.json`, else `events/event.json`, else `event.json`, else an empty object.
     fn event(&self, logical_id: &str) -> Result<Bytes, String> {
-        let names =
-            [format!("events/{logical_id}.json"), "events/event.json".to_owned(), "event.json".to_owned()];
-        match names.iter().map(|name| self.folder.join(name)).find(|path| path.is_file()) {
+        let paths = [
+            self.own_event(logical_id),
+            self.folder.join("events/event.json"),
+            self.folder.join("event.json"),
+        ];
+        match paths.iter().find(|path| path.is_file()) {
             Some(path) => {
-                std::fs::read(&path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))
+                std::fs::read(path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))
             }
             None => Ok(Bytes::from_static(b"{}")),
         }
     }
 }
 
-/// What the template's layers are now.
+/// What there is when all is brought up.
 #[derive(Default)]
-struct LayerArns {
-    by_id: BTreeMap<String, String>,
-    /// Published just now.
-    fresh: BTreeSet<String>,
+struct BroughtUp {
+    functions: Vec<FunctionSpec>,
+    outputs: Vec<(String, String)>,
+    /// Layer versions that were published just now.
+    fresh_layers: BTreeSet<String>,
+    /// The queues and topics, for a person.
+    lines: Vec<String>,
+    /// What feeds a function, by the function's name.
+    sources: BTreeMap<String, Vec<String>>,
+}
+
+impl BroughtUp {
+    fn note(&mut self, spec: &PlainSpec, reference: Option<&String>) {
+        match spec {
+            PlainSpec::Queue(queue) => {
+                let url = reference.map(String::as_str).unwrap_or_default();
+                self.lines.push(format!("queue {} is at {url}", queue.name));
+            }
+            PlainSpec::Topic(topic) => self.lines.push(format!("topic {}", topic.name)),
+            _ => {}
+        }
+        if let Some((function, source)) = spec.feeds() {
+            self.sources.entry(function.to_owned()).or_default().push(source.to_owned());
+        }
+    }
+
+    fn sources(&self, function: &str) -> &[String] {
+        self.sources.get(function).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// What happened to something, in words.
+fn told(what: &str, deployed: Deployed, since: Instant) -> String {
+    format!("{what} {} in {} ms", deployed.verb(), since.elapsed().as_millis())
 }
 
 /// The same caller with a request id of its own.

@@ -1,11 +1,11 @@
-//! Bringing the platform to what a template says, as an ordinary client of Lambda and IAM through the front door.
+//! Bringing functions to what a template says, as an ordinary client of Lambda through the front door.
 //!
 //! Only what differs is changed: an unchanged function keeps its warm environments. Nothing is deleted: a function
 //! that left the template stays, as there is no stack that would own it.
 
 use std::collections::BTreeMap;
 
-use base::{ApiError, Arn};
+use base::ApiError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -14,23 +14,51 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wire::Blob;
 
-use super::function::Role;
 use super::{FunctionSpec, alias};
 
-/// What deploying a function did.
+/// What deploying a resource did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deployed {
-    /// The function is new.
+    /// It is new.
     Created,
-    /// Its code or configuration was changed.
+    /// It was changed.
     Updated,
     /// It was already as the template says.
     Unchanged,
 }
 
-/// Creates or updates a function and, where the template leaves that to us, its role.
+impl Deployed {
+    /// In words.
+    pub(crate) fn verb(self) -> &'static str {
+        match self {
+            Deployed::Created => "created",
+            Deployed::Updated => "updated",
+            Deployed::Unchanged => "unchanged",
+        }
+    }
+
+    /// What is said of something that was there.
+    pub(super) fn updated(changed: bool) -> Self {
+        if changed { Deployed::Updated } else { Deployed::Unchanged }
+    }
+}
+
+/// An answer, or `None` where there is none of what was asked for.
+pub(super) fn found<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    const ABSENT: [&str; 3] = ["ResourceNotFoundException", "QueueDoesNotExist", "NotFoundException"];
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if ABSENT.iter().any(|code| error.code == *code) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// An answer that does not matter.
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+/// Creates or updates a function.
 pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> Result<Deployed, ApiError> {
-    let role = ensure_role(call, &spec.role).await?;
     let code_sha256 = STANDARD.encode(Sha256::digest(&package));
     let lambda = call.service("lambda");
     let named = Named { function_name: &spec.name };
@@ -38,7 +66,7 @@ pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> 
         Ok(known) => known,
         Err(error) if error.code == "ResourceNotFoundException" => {
             let create = CreateFunction {
-                settings: Settings::new(spec, role),
+                settings: Settings::new(spec),
                 code: Code { zip_file: Blob(package) },
                 architectures: spec.architectures.as_deref(),
                 tags: (!spec.tags.is_empty()).then_some(&spec.tags),
@@ -59,7 +87,7 @@ pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec, package: Bytes) -> 
         lambda.invoke::<_, Configuration>("UpdateFunctionCode", &update).await?;
         deployed = Deployed::Updated;
     }
-    let settings = Settings::new(spec, role);
+    let settings = Settings::new(spec);
     if !known.configuration.matches(&settings) {
         lambda.invoke::<_, Configuration>("UpdateFunctionConfiguration", &settings).await?;
         deployed = Deployed::Updated;
@@ -89,33 +117,6 @@ async fn set_tags(call: &Call, spec: &FunctionSpec, known: &Function) -> Result<
     Ok(())
 }
 
-/// What lets Lambda take on a role.
-const LAMBDA_TRUST: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
-
-async fn ensure_role(call: &Call, role: &Role) -> Result<String, ApiError> {
-    let (name, managed, inline) = match role {
-        Role::Arn(arn) => return Ok(arn.clone()),
-        Role::Own { name, managed, inline } => (name, managed, inline),
-    };
-    let iam = call.service("iam");
-    let create = CreateRole { role_name: name, assume_role_policy_document: LAMBDA_TRUST };
-    match iam.invoke::<_, serde::de::IgnoredAny>("CreateRole", &create).await {
-        Ok(_) => {}
-        Err(error) if error.code == "EntityAlreadyExists" => {}
-        Err(error) => return Err(error),
-    }
-    for policy_arn in managed {
-        let attach = AttachRolePolicy { role_name: name, policy_arn };
-        iam.invoke::<_, Nothing>("AttachRolePolicy", &attach).await?;
-    }
-    for (number, policy_document) in inline.iter().enumerate() {
-        let policy_name = format!("{name}Policy{number}");
-        let put = PutRolePolicy { role_name: name, policy_name: &policy_name, policy_document };
-        iam.invoke::<_, Nothing>("PutRolePolicy", &put).await?;
-    }
-    Ok(Arn::global("iam", call.account(), format!("role/{name}")).to_string())
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Named<'a> {
@@ -127,7 +128,7 @@ struct Named<'a> {
 #[serde(rename_all = "PascalCase")]
 struct Settings<'a> {
     function_name: &'a str,
-    role: String,
+    role: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,14 +139,16 @@ struct Settings<'a> {
     ephemeral_storage: EphemeralStorage,
     environment: Environment,
     layers: &'a [String],
+    dead_letter_config: DeadLetters,
+    snap_start: SnapStart,
 }
 
 impl<'a> Settings<'a> {
     /// Absent properties take AWS's defaults, so that a property removed from the template is reset.
-    fn new(spec: &'a FunctionSpec, role: String) -> Self {
+    fn new(spec: &'a FunctionSpec) -> Self {
         Settings {
             function_name: &spec.name,
-            role,
+            role: &spec.role,
             runtime: spec.runtime.as_deref(),
             handler: spec.handler.as_deref(),
             description: spec.description.as_deref().unwrap_or_default(),
@@ -154,6 +157,8 @@ impl<'a> Settings<'a> {
             ephemeral_storage: EphemeralStorage { size: spec.tmp_mib.unwrap_or(512) },
             environment: Environment { variables: Some(spec.environment.clone()) },
             layers: &spec.layers,
+            dead_letter_config: DeadLetters { target_arn: spec.dead_letter_arn.clone().unwrap_or_default() },
+            snap_start: SnapStart { apply_on: spec.snap_start.clone().unwrap_or_else(|| "None".to_owned()) },
         }
     }
 }
@@ -197,6 +202,20 @@ struct Environment {
     variables: Option<BTreeMap<String, String>>,
 }
 
+#[derive(Serialize, Deserialize, PartialEq, Debug, Default)]
+#[serde(rename_all = "PascalCase")]
+struct DeadLetters {
+    /// Empty: there are none.
+    #[serde(default)]
+    target_arn: String,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Debug)]
+#[serde(rename_all = "PascalCase")]
+struct SnapStart {
+    apply_on: String,
+}
+
 /// The part of GetFunction's answer that is compared.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -222,6 +241,8 @@ struct Configuration {
     environment: Option<Environment>,
     #[serde(default)]
     layers: Vec<Layer>,
+    dead_letter_config: Option<DeadLetters>,
+    snap_start: Option<SnapStart>,
 }
 
 #[derive(Deserialize)]
@@ -240,6 +261,9 @@ impl Configuration {
             && (self.memory_size, self.timeout) == (wanted.memory_size, wanted.timeout)
             && self.ephemeral_storage.as_ref() == Some(&wanted.ephemeral_storage)
             && self.layers.iter().map(|layer| &layer.arn).eq(wanted.layers)
+            && self.dead_letter_config.as_ref().unwrap_or(&DeadLetters::default())
+                == &wanted.dead_letter_config
+            && self.snap_start.as_ref().map_or("None", |found| &found.apply_on) == wanted.snap_start.apply_on
             && variables.unwrap_or_default() == wanted.environment.variables.clone().unwrap_or_default()
     }
 }
@@ -257,28 +281,3 @@ struct Untag {
     resource: String,
     tag_keys: Vec<String>,
 }
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct CreateRole<'a> {
-    role_name: &'a str,
-    assume_role_policy_document: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct AttachRolePolicy<'a> {
-    role_name: &'a str,
-    policy_arn: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct PutRolePolicy<'a> {
-    role_name: &'a str,
-    policy_name: &'a str,
-    policy_document: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Nothing {}

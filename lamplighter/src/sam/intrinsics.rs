@@ -1,17 +1,16 @@
 //! `Ref`, `Fn::Sub`, `Fn::Join`, `Fn::Select`, `Fn::Split`, `Fn::GetAtt`: resolved while a template is read.
 //!
-//! Known are the parameters, the pseudo parameters and the functions of the template itself. Conditions, mappings
-//! and imports are refused by name.
+//! Known are the parameters, the pseudo parameters and the resources of the template itself (`resource.rs` says what
+//! each gives). Conditions, mappings and imports are refused by name.
 //! <https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/intrinsic-function-reference.html>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use base::{AccountId, Arn, Region};
+use base::{AccountId, Region};
 
 use super::SamError;
-use super::layer;
 use super::node::{Node, Value};
-use super::url::placeholder;
+use super::resource::{Known, Target};
 
 /// What names in the template stand for.
 #[derive(Clone, Debug)]
@@ -20,12 +19,10 @@ pub(crate) struct Scope {
     pub(crate) region: Region,
     pub(crate) stack: String,
     pub(crate) parameters: BTreeMap<String, String>,
-    /// Logical id to physical name of the template's functions.
-    pub(crate) functions: BTreeMap<String, String>,
-    /// Logical ids of the template's layers.
-    pub(crate) layers: BTreeSet<String>,
-    /// Logical ids of the functions whose URL may be named: none while the functions themselves are read.
-    pub(crate) with_url: BTreeSet<String>,
+    /// The template's resources, by logical id.
+    pub(crate) targets: BTreeMap<String, Target>,
+    /// What is known of those that were brought up.
+    pub(crate) known: Known,
 }
 
 impl Scope {
@@ -91,11 +88,8 @@ impl Scope {
     }
 
     fn reference(&self, name: &str, line: usize) -> Result<String, SamError> {
-        if let Some(value) = self.parameters.get(name).or_else(|| self.functions.get(name)) {
-            return Ok(value.clone());
-        }
-        if self.layers.contains(name) {
-            return Ok(layer::placeholder(name));
+        if let Some(value) = self.parameters.get(name).cloned().or_else(|| self.value(name, None)) {
+            return Ok(value);
         }
         match name {
             "AWS::Region" => Ok(self.region.to_string()),
@@ -105,40 +99,28 @@ impl Scope {
             "AWS::StackName" => Ok(self.stack.clone()),
             _ => Err(SamError::at(
                 line,
-                format!("'{name}' is no parameter, function, layer or pseudo parameter known here"),
+                format!("'{name}' is no parameter, resource or pseudo parameter known here"),
             )),
         }
     }
 
     fn attribute(&self, argument: &Node) -> Result<String, SamError> {
-        let parts: Vec<&str> = match &argument.value {
-            Value::Scalar { text, .. } => text.splitn(2, '.').collect(),
-            _ => argument
-                .items("Fn::GetAtt")?
-                .iter()
-                .map(|part| part.text("Fn::GetAtt"))
-                .collect::<Result<_, _>>()?,
-        };
-        match parts.as_slice() {
-            [url, "FunctionUrl"]
-                if url.strip_suffix("Url").is_some_and(|name| self.with_url.contains(name)) =>
-            {
-                Ok(placeholder(url.strip_suffix("Url").unwrap_or_default()))
+        let whole = match &argument.value {
+            Value::Scalar { text, .. } => text.clone(),
+            _ => {
+                let parts = argument.items("Fn::GetAtt")?.iter().map(|part| part.text("Fn::GetAtt"));
+                parts.collect::<Result<Vec<_>, _>>()?.join(".")
             }
-            [function, "Arn"] if self.functions.contains_key(*function) => Ok(self.function_arn(function)),
-            _ => Err(SamError::at(
-                argument.line,
-                format!(
-                    "Fn::GetAtt of '{}' is not supported yet (a function's Arn is; in outputs the FunctionUrl of its URL, too)",
-                    parts.join(".")
-                ),
-            )),
-        }
+        };
+        self.dotted(&whole).ok_or_else(|| {
+            SamError::at(argument.line, format!("Fn::GetAtt of '{whole}' is not supported yet"))
+        })
     }
 
-    fn function_arn(&self, logical_id: &str) -> String {
-        let name = &self.functions[logical_id];
-        Arn::regional("lambda", &self.region, self.account, format!("function:{name}")).to_string()
+    /// `Resource.Attribute`.
+    fn dotted(&self, whole: &str) -> Option<String> {
+        let (logical_id, attribute) = whole.split_once('.')?;
+        self.value(logical_id, Some(attribute))
     }
 
     fn substitute(&self, argument: &Node) -> Result<String, SamError> {
@@ -176,13 +158,11 @@ impl Scope {
         if let Some((_, node)) = own.iter().find(|(key, _)| key == name) {
             return node.text(name).map(str::to_owned);
         }
-        match name.split_once('.') {
-            Some((function, "Arn")) if self.functions.contains_key(function) => {
-                Ok(self.function_arn(function))
-            }
-            Some(_) => Err(SamError::at(line, format!("Fn::Sub: '${{{name}}}' is not supported yet"))),
-            None => self.reference(name, line),
+        if !name.contains('.') {
+            return self.reference(name, line);
         }
+        self.dotted(name)
+            .ok_or_else(|| SamError::at(line, format!("Fn::Sub: '${{{name}}}' is not supported yet")))
     }
 
     fn join(&self, argument: &Node) -> Result<String, SamError> {
@@ -197,6 +177,7 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sam::resource::Kind;
 
     fn scope() -> Scope {
         Scope {
@@ -204,9 +185,12 @@ mod tests {
             region: Region::default(),
             stack: "demo".to_owned(),
             parameters: BTreeMap::from([("Stage".to_owned(), "dev".to_owned())]),
-            functions: BTreeMap::from([("Hello".to_owned(), "demo-Hello".to_owned())]),
-            layers: BTreeSet::new(),
-            with_url: BTreeSet::new(),
+            targets: BTreeMap::from([
+                ("Hello".to_owned(), Target { kind: Kind::Function, name: "demo-Hello".to_owned() }),
+                ("Jobs".to_owned(), Target { kind: Kind::Queue, name: "jobs".to_owned() }),
+                ("News".to_owned(), Target { kind: Kind::Topic, name: "news".to_owned() }),
+            ]),
+            known: Known::new(),
         }
     }
 
@@ -226,6 +210,22 @@ mod tests {
             resolved("!GetAtt Hello.Arn").unwrap(),
             "arn:aws:lambda:us-east-1:000000000000:function:demo-Hello"
         );
+    }
+
+    #[test]
+    fn a_value_is_plausible_until_it_is_known() {
+        assert_eq!(
+            resolved("!Sub '${Jobs.Arn} ${Jobs.QueueName}'").unwrap(),
+            "arn:aws:sqs:us-east-1:000000000000:jobs jobs"
+        );
+        assert_eq!(resolved("!Ref News").unwrap(), "arn:aws:sns:us-east-1:000000000000:news");
+        assert_eq!(resolved("!GetAtt News.TopicName").unwrap(), "news");
+        assert_eq!(resolved("!Ref Jobs").unwrap(), "http://localhost/000000000000/jobs");
+        let known = Known::from([(("Jobs".to_owned(), None), "http://here:1/000000000000/jobs".to_owned())]);
+        let scope = Scope { known, ..scope() };
+        let node = Node::parse("[!Ref Jobs, !GetAtt Jobs.QueueUrl]").unwrap();
+        let url = "http://here:1/000000000000/jobs";
+        assert_eq!(scope.resolve(&node).unwrap().to_json(), serde_json::json!([url, url]));
     }
 
     #[test]

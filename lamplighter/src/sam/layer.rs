@@ -1,14 +1,10 @@
 //! `AWS::Serverless::LayerVersion`: a folder that becomes a layer, published again when its content changed.
 //!
-//! A template names a layer by `Ref`, which stands for the ARN of a version: it is not known before the layer is
-//! published. Until then [`placeholder`] stands in its place; [`filled`] puts the ARN there.
-//!
 //! Versions are never deleted here, whatever `RetentionPolicy` says: nothing is. A layer is packaged as it lies there
 //! (`Metadata.BuildMethod` is refused).
 //!
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-layerversion.html>.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::ApiError;
@@ -21,11 +17,7 @@ use sha2::{Digest, Sha256};
 use wire::Blob;
 
 use super::SamError;
-use super::intrinsics::Scope;
 use super::node::Node;
-
-/// The resource's type.
-pub(super) const TYPE: &str = "AWS::Serverless::LayerVersion";
 
 /// A layer as its template describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,30 +32,11 @@ pub(crate) struct LayerSpec {
     architectures: Vec<String>,
 }
 
-/// Before and after the logical id in a placeholder: characters that no template's text has.
-const MARKS: [char; 2] = ['\u{3}', '\u{4}'];
-
-/// What stands for the ARN of a layer's version.
-pub(super) fn placeholder(logical_id: &str) -> String {
-    format!("{}{logical_id}{}", MARKS[0], MARKS[1])
-}
-
-/// The text with its placeholders filled in.
-pub(crate) fn filled(text: &str, arns: &BTreeMap<String, String>) -> String {
-    arns.iter().fold(text.to_owned(), |text, (logical_id, arn)| text.replace(&placeholder(logical_id), arn))
-}
-
-/// Whether a resource is a layer.
-pub(super) fn is_layer(resource: &Node) -> bool {
-    let kind = resource.entries("").ok().and_then(|entries| entries.iter().find(|(key, _)| key == "Type"));
-    kind.is_some_and(|(_, kind)| kind.text("Type").is_ok_and(|kind| kind == TYPE))
-}
-
-/// Reads one resource.
+/// Reads a layer whose properties are resolved.
 pub(super) fn read(
     logical_id: &str,
-    resource: &Node,
-    scope: &Scope,
+    metadata: Option<&Node>,
+    properties: &Node,
     folder: &Path,
 ) -> Result<LayerSpec, SamError> {
     let (mut name, mut content) = (logical_id.to_owned(), None);
@@ -72,29 +45,24 @@ pub(super) fn read(
     let refuse = |line, what: &str| {
         Err(SamError::at(line, format!("{what} of the layer '{logical_id}' is not supported yet")))
     };
-    for (key, node) in resource.entries(logical_id)? {
+    if let Some(method) = metadata.and_then(|metadata| metadata.get("BuildMethod")) {
+        return refuse(method.line, "'Metadata.BuildMethod'");
+    }
+    for (key, node) in properties.entries("Properties")? {
         match key.as_str() {
-            "Type" => {}
-            "Properties" => {
-                for (key, node) in scope.resolve(node)?.entries("Properties")? {
-                    match key.as_str() {
-                        "LayerName" => name = node.text(key)?.to_owned(),
-                        "ContentUri" => content = Some(folder.join(node.text(key)?)),
-                        "Description" => description = node.text(key)?.to_owned(),
-                        "LicenseInfo" => license = Some(node.text(key)?.to_owned()),
-                        "CompatibleRuntimes" => runtimes = texts(node, key)?,
-                        "CompatibleArchitectures" => architectures = texts(node, key)?,
-                        // Nothing is deleted here, so each of its values is kept to.
-                        "RetentionPolicy" => {}
-                        other => return refuse(node.line, &format!("the property '{other}'")),
-                    }
-                }
-            }
-            other => return refuse(node.line, &format!("'{other}'")),
+            "LayerName" => name = node.text(key)?.to_owned(),
+            "ContentUri" => content = Some(folder.join(node.text(key)?)),
+            "Description" => description = node.text(key)?.to_owned(),
+            "LicenseInfo" => license = Some(node.text(key)?.to_owned()),
+            "CompatibleRuntimes" => runtimes = texts(node, key)?,
+            "CompatibleArchitectures" => architectures = texts(node, key)?,
+            // Nothing is deleted here, so each of its values is kept to.
+            "RetentionPolicy" => {}
+            other => return refuse(node.line, &format!("the property '{other}'")),
         }
     }
     let content = content.ok_or_else(|| {
-        SamError::at(resource.line, format!("the layer '{logical_id}' has no 'ContentUri'"))
+        SamError::at(properties.line, format!("the layer '{logical_id}' has no 'ContentUri'"))
     })?;
     let logical_id = logical_id.to_owned();
     Ok(LayerSpec { logical_id, name, content, description, license, runtimes, architectures })
@@ -103,14 +71,6 @@ pub(super) fn read(
 /// A list of texts.
 pub(super) fn texts(node: &Node, name: &str) -> Result<Vec<String>, SamError> {
     node.items(name)?.iter().map(|item| item.text(name).map(str::to_owned)).collect()
-}
-
-/// The ARN of the layer's newest version, if it has one.
-///
-/// # Errors
-/// What Lambda says.
-pub(crate) async fn newest(call: &Call, spec: &LayerSpec) -> Result<Option<String>, ApiError> {
-    Ok(newest_item(call, spec).await?.map(|item| item.layer_version_arn))
 }
 
 /// Publishes the layer if its newest version is another; the ARN of what is the newest then, and whether it is new.

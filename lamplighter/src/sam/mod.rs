@@ -1,21 +1,40 @@
-//! A folder's SAM application: read the template, build the functions, package them, deploy them.
+//! A folder's SAM application: read the template, build the functions, package them, deploy them with their queues and
+//! topics, each resource after those it needs.
 //!
-//! It reads functions and layers only, and refuses by name whatever else a template asks for: a resource that is skipped in
+//! From text to platform: `node` (YAML) -> `template` (sections) -> `expand` (SAM's short forms become resources) ->
+//! `graph` (order) -> `intrinsics` (values) -> a room for each kind of resource, which reads its properties and brings it up.
+//!
+//! It refuses by name whatever else a template asks for: a resource that is skipped in
 //! silence is a bug found three hours later. It is not CloudFormation: there are no stacks, no change sets and no
-//! deletions; those come with the CloudFormation service, which will take over `template.rs`.
+//! deletions; those come with the CloudFormation service, which will take over all up to `intrinsics`.
 //!
 //! Specification: <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/>.
 
+mod access_policy;
 pub(crate) mod alias;
+pub(crate) mod bring_up;
 pub(crate) mod build;
 pub(crate) mod deploy;
+mod event_invoke;
+mod events;
+mod expand;
 pub(crate) mod function;
-pub(crate) mod intrinsics;
+mod graph;
+mod intrinsics;
 pub(crate) mod layer;
-pub(crate) mod node;
+mod mapping;
+mod node;
 pub(crate) mod package;
+mod permission;
+mod policies;
+mod queue;
+pub(crate) mod resource;
+mod role;
+mod subscription;
+mod tags;
 pub(crate) mod template;
-pub(crate) mod url;
+mod topic;
+mod url;
 pub(crate) mod watch;
 
 pub(crate) use function::FunctionSpec;

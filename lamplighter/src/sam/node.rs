@@ -90,6 +90,50 @@ impl Node {
             .map_err(|_| SamError::at(self.line, format!("{what} must be a whole number, got '{text}'")))
     }
 
+    /// `true` or `false`, however it is written.
+    pub(crate) fn truth(&self, what: &str) -> Result<bool, SamError> {
+        match self.text(what)?.to_ascii_lowercase().as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            other => Err(SamError::at(self.line, format!("{what} must be true or false, got '{other}'"))),
+        }
+    }
+
+    /// A map's entry.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(known, _)| known == key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// The intrinsic function that stands here, and its argument.
+    pub(crate) fn intrinsic(&self) -> Option<(&str, &Node)> {
+        match &self.value {
+            Value::Map(entries) => match entries.as_slice() {
+                [(name, argument)] if name == "Ref" || name.starts_with("Fn::") => Some((name, argument)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Quoted text.
+    pub(crate) fn scalar(line: usize, text: impl Into<String>) -> Node {
+        Node { line, value: Value::Scalar { text: text.into(), plain: false } }
+    }
+
+    /// A list.
+    pub(crate) fn list(line: usize, items: Vec<Node>) -> Node {
+        Node { line, value: Value::List(items) }
+    }
+
+    /// A map.
+    pub(crate) fn map<const N: usize>(line: usize, entries: [(&str, Node); N]) -> Node {
+        let entries = entries.into_iter().map(|(key, node)| (key.to_owned(), node)).collect();
+        Node { line, value: Value::Map(entries) }
+    }
+
     /// The node as JSON, as a policy document is handed on. Plain scalars become numbers, booleans or null where
     /// YAML's core schema says so.
     pub(crate) fn to_json(&self) -> serde_json::Value {

@@ -1,19 +1,24 @@
-//! A SAM template: its parameters, globals, functions and outputs, checked and typed.
+//! A SAM template: its sections read and checked, its resources in order, its values resolved when they are known.
 //!
-//! Supported: `Transform: AWS::Serverless-2016-10-31`, `Parameters`, `Globals.Function`, resources of the type
-//! `AWS::Serverless::Function` and `AWS::Serverless::LayerVersion`, `Outputs`, `Description`, `Metadata`. All else is refused with its name and line.
+//! Supported: `Transform: AWS::Serverless-2016-10-31`, `Parameters`, `Globals.Function`, `Resources` of the types that
+//! `resource.rs` lists, `Outputs`, `Description`, `Metadata`. All else is refused with its name and line.
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-specification-template-anatomy.html>
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base::{AccountId, Region};
 
-use super::SamError;
-use super::function::{self, FunctionSpec};
+use super::bring_up::{PlainSpec, Spec};
+use super::expand::expand;
+use super::graph;
 use super::intrinsics::Scope;
-use super::layer::{self, LayerSpec};
 use super::node::Node;
+use super::resource::{self, Kind, Known, Resource, Target};
+use super::{
+    SamError, access_policy, event_invoke, function, layer, mapping, permission, queue, role, subscription,
+    topic, url,
+};
 
 /// The only transform there is.
 const TRANSFORM: &str = "AWS::Serverless-2016-10-31";
@@ -23,10 +28,12 @@ const TRANSFORM: &str = "AWS::Serverless-2016-10-31";
 pub(crate) struct Template {
     /// The template's file.
     pub(crate) path: PathBuf,
-    pub(crate) functions: Vec<FunctionSpec>,
-    pub(crate) layers: Vec<LayerSpec>,
+    /// Each after all that it needs.
+    pub(crate) resources: Vec<Resource>,
+    folder: PathBuf,
+    scope: Scope,
     /// Name and value, in the template's order.
-    pub(crate) outputs: Vec<(String, String)>,
+    outputs: Vec<(String, Node)>,
 }
 
 /// What the template cannot know by itself.
@@ -44,19 +51,59 @@ impl Template {
         let candidates = ["template.yaml", "template.yml", "template.json"].map(|name| folder.join(name));
         let path = candidates.iter().find(|path| path.is_file()).unwrap_or(&candidates[0]).clone();
         let text = std::fs::read_to_string(&path).map_err(|cause| SamError::file(&path, cause))?;
-        let Parsed { functions, layers, outputs } = parse(&text, folder, setting)?;
-        Ok(Template { path, functions, layers, outputs })
+        parse(&text, path, folder, setting)
+    }
+
+    /// A resource with its values. Before what it needs is brought up, plausible values stand for what is not known.
+    ///
+    /// # Errors
+    /// What is wrong with its properties.
+    pub(crate) fn spec(&self, resource: &Resource) -> Result<Spec, SamError> {
+        let Resource { logical_id: id, kind, metadata, .. } = resource;
+        let properties = &self.scope.resolve(&resource.properties)?;
+        let name = &self.scope.targets[id].name;
+        let plain = match kind {
+            Kind::Function => {
+                let spec = function::read(id, name, metadata.as_ref(), properties, &self.folder)?;
+                return Ok(Spec::Function(Box::new(spec)));
+            }
+            Kind::Layer => {
+                let spec = layer::read(id, metadata.as_ref(), properties, &self.folder)?;
+                return Ok(Spec::Layer(Box::new(spec)));
+            }
+            Kind::Role => PlainSpec::Role(role::read(name, properties)?),
+            Kind::Url => PlainSpec::Url(url::read(properties)?),
+            Kind::Queue => PlainSpec::Queue(queue::read(id, name, properties)?),
+            Kind::QueuePolicy => PlainSpec::QueuePolicy(access_policy::read(id, "Queues", properties)?),
+            Kind::Topic => PlainSpec::Topic(topic::read(id, name, properties)?),
+            Kind::TopicPolicy => PlainSpec::TopicPolicy(access_policy::read(id, "Topics", properties)?),
+            Kind::Subscription => PlainSpec::Subscription(subscription::read(id, properties)?),
+            Kind::Mapping => PlainSpec::Mapping(Box::new(mapping::read(id, properties)?)),
+            Kind::Permission => PlainSpec::Permission(Box::new(permission::read(id, name, properties)?)),
+            Kind::EventInvoke => PlainSpec::EventInvoke(event_invoke::read(id, properties)?),
+        };
+        Ok(Spec::Plain(plain))
+    }
+
+    /// What is known from resources that were brought up.
+    pub(crate) fn learn(&mut self, known: &Known) {
+        self.scope.known.clone_from(known);
+    }
+
+    /// The outputs, with what is known by now.
+    ///
+    /// # Errors
+    /// An output that is no text.
+    pub(crate) fn outputs(&self) -> Result<Vec<(String, String)>, SamError> {
+        let resolved = self
+            .outputs
+            .iter()
+            .map(|(name, node)| Ok((name.clone(), self.scope.resolve(node)?.text("Value")?.to_owned())));
+        resolved.collect()
     }
 }
 
-#[derive(Debug)]
-struct Parsed {
-    functions: Vec<FunctionSpec>,
-    layers: Vec<LayerSpec>,
-    outputs: Vec<(String, String)>,
-}
-
-fn parse(text: &str, folder: &Path, setting: &Setting) -> Result<Parsed, SamError> {
+fn parse(text: &str, path: PathBuf, folder: &Path, setting: &Setting) -> Result<Template, SamError> {
     let root = Node::parse(text)?;
     let sections = root.entries("the template")?;
     for (name, node) in sections {
@@ -74,35 +121,29 @@ fn parse(text: &str, folder: &Path, setting: &Setting) -> Result<Parsed, SamErro
             }
         }
     }
-    let section = |name: &str| sections.iter().find(|(key, _)| key == name).map(|(_, node)| node);
-    if section("Transform").is_none() {
+    if root.get("Transform").is_none() {
         return Err(SamError::at(
             root.line,
             format!("not a SAM template: 'Transform: {TRANSFORM}' is missing"),
         ));
     }
-    let resources = section("Resources")
+    let resources = root
+        .get("Resources")
         .ok_or_else(|| SamError::at(root.line, "the template has no 'Resources'"))?
         .entries("Resources")?;
-    for (logical_id, resource) in resources {
-        check_type(logical_id, resource)?;
+    let resources = graph::in_order(expand(resources, globals(root.get("Globals"))?)?)?;
+    let template = Template {
+        path,
+        scope: scope(root.get("Parameters"), &resources, folder, setting)?,
+        resources,
+        folder: folder.to_owned(),
+        outputs: outputs(root.get("Outputs"))?,
+    };
+    for resource in &template.resources {
+        template.spec(resource)?;
     }
-    let scope = scope(section("Parameters"), resources, folder, setting)?;
-    let globals = globals(section("Globals"), &scope)?;
-    let layers = resources
-        .iter()
-        .filter(|(_, resource)| layer::is_layer(resource))
-        .map(|(logical_id, resource)| layer::read(logical_id, resource, &scope, folder))
-        .collect::<Result<Vec<_>, _>>()?;
-    let functions = resources
-        .iter()
-        .filter(|(_, resource)| !layer::is_layer(resource))
-        .map(|(logical_id, resource)| function::read(logical_id, resource, &globals, &scope, folder))
-        .collect::<Result<Vec<_>, _>>()?;
-    let with_url = functions.iter().filter(|spec| spec.url.is_some()).map(|spec| spec.logical_id.clone());
-    let scope = Scope { with_url: with_url.collect(), ..scope };
-    let outputs = outputs(section("Outputs"), &scope)?;
-    Ok(Parsed { functions, layers, outputs })
+    template.outputs()?;
+    Ok(template)
 }
 
 fn check_transform(node: &Node) -> Result<(), SamError> {
@@ -118,27 +159,9 @@ fn check_transform(node: &Node) -> Result<(), SamError> {
     }
 }
 
-fn check_type(logical_id: &str, resource: &Node) -> Result<(), SamError> {
-    let entries = resource.entries(logical_id)?;
-    let Some((_, kind)) = entries.iter().find(|(key, _)| key == "Type") else {
-        return Err(SamError::at(resource.line, format!("the resource '{logical_id}' has no 'Type'")));
-    };
-    match kind.text("Type")? {
-        "AWS::Serverless::Function" | layer::TYPE => Ok(()),
-        other => Err(SamError::at(
-            kind.line,
-            format!(
-                "the resource type '{other}' ({logical_id}) is not supported yet; supported: \
-                 AWS::Serverless::Function, {}",
-                layer::TYPE
-            ),
-        )),
-    }
-}
-
 fn scope(
     parameters: Option<&Node>,
-    resources: &[(String, Node)],
+    resources: &[Resource],
     folder: &Path,
     setting: &Setting,
 ) -> Result<Scope, SamError> {
@@ -147,19 +170,14 @@ fn scope(
         region: setting.region.clone(),
         stack: stack_name(folder),
         parameters: parameter_values(parameters, &setting.parameters)?,
-        functions: BTreeMap::new(),
-        layers: BTreeSet::new(),
-        with_url: BTreeSet::new(),
+        targets: BTreeMap::new(),
+        known: Known::new(),
     };
-    let mut names = BTreeMap::new();
-    for (logical_id, resource) in resources {
-        if layer::is_layer(resource) {
-            scope.layers.insert(logical_id.clone());
-            continue;
-        }
-        names.insert(logical_id.clone(), function::physical_name(logical_id, resource, &scope)?);
+    // In order: a name may be made from another resource's.
+    for resource in resources {
+        let name = resource::physical_name(resource, &scope)?;
+        scope.targets.insert(resource.logical_id.clone(), Target { kind: resource.kind, name });
     }
-    scope.functions = names;
     Ok(scope)
 }
 
@@ -237,25 +255,25 @@ fn parameter(name: &str, node: &Node, given: Option<&String>) -> Result<String, 
     Ok(value)
 }
 
-fn globals(node: Option<&Node>, scope: &Scope) -> Result<Vec<(String, Node)>, SamError> {
-    let Some(node) = node else { return Ok(Vec::new()) };
-    let mut function = Vec::new();
+fn globals(node: Option<&Node>) -> Result<&[(String, Node)], SamError> {
+    let Some(node) = node else { return Ok(&[]) };
+    let mut function: &[(String, Node)] = &[];
     for (kind, properties) in node.entries("Globals")? {
         if kind != "Function" {
             return Err(SamError::at(properties.line, format!("'Globals.{kind}' is not supported yet")));
         }
-        function = scope.resolve(properties)?.entries("Globals.Function")?.to_vec();
+        function = properties.entries("Globals.Function")?;
     }
     Ok(function)
 }
 
-fn outputs(node: Option<&Node>, scope: &Scope) -> Result<Vec<(String, String)>, SamError> {
+fn outputs(node: Option<&Node>) -> Result<Vec<(String, Node)>, SamError> {
     let Some(node) = node else { return Ok(Vec::new()) };
     let mut outputs = Vec::new();
     for (name, output) in node.entries("Outputs")? {
         for (key, node) in output.entries(name)? {
             match key.as_str() {
-                "Value" => outputs.push((name.clone(), scope.resolve(node)?.text("Value")?.to_owned())),
+                "Value" => outputs.push((name.clone(), node.clone())),
                 "Description" => {}
                 other => {
                     return Err(SamError::at(
@@ -272,16 +290,34 @@ fn outputs(node: Option<&Node>, scope: &Scope) -> Result<Vec<(String, String)>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::function::{BuildMethod, Code, Role};
+    use crate::sam::FunctionSpec;
+    use crate::sam::function::{BuildMethod, Code};
 
-    fn read(text: &str) -> Result<Parsed, SamError> {
+    fn read(text: &str) -> Result<Template, SamError> {
         let parameters = BTreeMap::from([("Stage".to_owned(), "prod".to_owned())]);
         let parameters = if text.contains("Stage:") { parameters } else { BTreeMap::new() };
         parse(
             text,
+            PathBuf::new(),
             Path::new("/apps/my app"),
             &Setting { account: AccountId::DEFAULT, region: Region::default(), parameters },
         )
+    }
+
+    fn ids(template: &Template) -> Vec<&str> {
+        template.resources.iter().map(|resource| resource.logical_id.as_str()).collect()
+    }
+
+    fn spec(template: &Template, logical_id: &str) -> Spec {
+        let resource = template.resources.iter().find(|resource| resource.logical_id == logical_id);
+        template.spec(resource.unwrap()).unwrap()
+    }
+
+    fn function(template: &Template, logical_id: &str) -> FunctionSpec {
+        match spec(template, logical_id) {
+            Spec::Function(spec) => *spec,
+            other => panic!("{other:?}"),
+        }
     }
 
     const HEAD: &str = "Transform: AWS::Serverless-2016-10-31\n";
@@ -318,18 +354,111 @@ Resources:
 Outputs:
   Arn: {Value: !GetAtt Other.Arn}
 ";
-        let Parsed { functions, outputs, .. } = read(text).unwrap();
-        let hello = &functions[0];
+        let template = read(text).unwrap();
+        assert_eq!(ids(&template), ["HelloRole", "Other", "Hello"], "each after what it needs");
+        let hello = function(&template, "Hello");
         assert_eq!(hello.name, "my-app-Hello");
         assert_eq!((hello.timeout_s, hello.memory_mib), (Some(9), Some(256)));
         assert_eq!(hello.environment["STAGE"], "prod");
         assert_eq!(hello.environment["A"], "own");
         assert_eq!(hello.environment["PEER"], "other-prod");
         assert_eq!(hello.code, Code::Path(PathBuf::from("/apps/my app/./src")));
-        assert!(matches!(&hello.role, Role::Own { managed, .. } if managed.len() == 1));
-        assert_eq!(functions[1].build, Some(BuildMethod::Makefile));
-        assert_eq!(functions[1].role, Role::Arn("arn:aws:iam::000000000000:role/mine".to_owned()));
-        assert_eq!(outputs[0].1, "arn:aws:lambda:us-east-1:000000000000:function:other-prod");
+        assert_eq!(hello.role, "arn:aws:iam::000000000000:role/my-app-HelloRole");
+        let other = function(&template, "Other");
+        assert_eq!(other.build, Some(BuildMethod::Makefile));
+        assert_eq!(other.role, "arn:aws:iam::000000000000:role/mine");
+        assert_eq!(
+            template.outputs().unwrap()[0].1,
+            "arn:aws:lambda:us-east-1:000000000000:function:other-prod"
+        );
+    }
+
+    /// The resource's resolved properties.
+    fn properties(template: &Template, logical_id: &str) -> serde_json::Value {
+        let found = template.resources.iter().find(|resource| resource.logical_id == logical_id);
+        let found = found.unwrap_or_else(|| panic!("no {logical_id} in {:?}", ids(template)));
+        template.scope.resolve(&found.properties).unwrap().to_json()
+    }
+
+    const FED: &str = "Transform: AWS::Serverless-2016-10-31
+Resources:
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: python3.12
+      Handler: app.handler
+      CodeUri: .
+      AutoPublishAlias: live
+      Policies:
+        - SQSSendMessagePolicy: {QueueName: !GetAtt Out.QueueName}
+        - Statement: [{Effect: Allow, Action: 's3:*', Resource: '*'}]
+      DeadLetterQueue: {Type: SQS, TargetArn: !GetAtt Out.Arn}
+      EventInvokeConfig:
+        MaximumRetryAttempts: 1
+        DestinationConfig:
+          OnFailure: {Type: SQS}
+          OnSuccess: {Type: SNS, Destination: !Ref News}
+      Events:
+        Jobs:
+          Type: SQS
+          Properties: {Queue: !GetAtt In.Arn, BatchSize: 5, FunctionResponseTypes: [ReportBatchItemFailures]}
+        Direct: {Type: SNS, Properties: {Topic: !Ref News, FilterPolicy: {kind: [a]}}}
+        Buffered: {Type: SNS, Properties: {Topic: !Ref News, SqsSubscription: true}}
+  In: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}
+  Out: {Type: AWS::SQS::Queue, Properties: {QueueName: out}}
+  News: {Type: AWS::SNS::Topic}
+";
+
+    #[test]
+    fn a_function_is_expanded_as_sam_does() {
+        let template = read(FED).unwrap();
+        let live = "arn:aws:lambda:us-east-1:000000000000:function:my-app-Worker:live";
+        let mapping = properties(&template, "WorkerJobs");
+        assert_eq!((&mapping["FunctionName"], &mapping["BatchSize"]), (&live.into(), &5.into()));
+        let source = mapping["EventSourceArn"].as_str().unwrap();
+        assert!(
+            source.starts_with("arn:aws:sqs:us-east-1:000000000000:my-app-In-") && source.ends_with(".fifo")
+        );
+        let direct = properties(&template, "WorkerDirect");
+        assert_eq!((&direct["Protocol"], &direct["Endpoint"]), (&"lambda".into(), &live.into()));
+        assert_eq!(direct["FilterPolicy"], serde_json::json!({"kind": ["a"]}));
+        assert_eq!(properties(&template, "WorkerDirectPermission")["Principal"], "sns.amazonaws.com");
+        let buffered = properties(&template, "WorkerBuffered");
+        let queue = buffered["Endpoint"].as_str().unwrap();
+        assert!(queue.contains(":my-app-WorkerBufferedQueue-"), "{queue}");
+        let policy = properties(&template, "WorkerBufferedQueuePolicy");
+        assert_eq!(policy["PolicyDocument"]["Statement"][0]["Resource"], queue);
+        assert_eq!(properties(&template, "WorkerBufferedEventSourceMapping")["EventSourceArn"], queue);
+        let config = properties(&template, "WorkerEventInvokeConfig");
+        assert_eq!(config["Qualifier"], "live");
+        let failures = &config["DestinationConfig"]["OnFailure"]["Destination"];
+        assert!(failures.as_str().unwrap().contains(":my-app-WorkerEventInvokeConfigOnFailureQueue-"));
+        let out = "arn:aws:sqs:us-east-1:000000000000:out";
+        assert_eq!(function(&template, "Worker").dead_letter_arn.as_deref(), Some(out));
+    }
+
+    #[test]
+    fn the_role_may_do_what_the_function_was_given() {
+        let role = properties(&read(FED).unwrap(), "WorkerRole");
+        let managed = role["ManagedPolicyArns"].to_string();
+        assert!(
+            managed.contains("AWSLambdaBasicExecutionRole")
+                && managed.contains("AWSLambdaSQSQueueExecutionRole")
+        );
+        let allowed: Vec<_> = role["Policies"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|policy| {
+                let statement = &policy["Statement"][0];
+                (statement["Action"].to_string(), statement["Resource"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        let out = "arn:aws:sqs:us-east-1:000000000000:out".to_owned();
+        assert!(allowed.contains(&(r#"["sqs:SendMessage*"]"#.to_owned(), out.clone())), "{allowed:?}");
+        assert!(allowed.contains(&(r#"["sqs:SendMessage"]"#.to_owned(), out)), "{allowed:?}");
+        assert!(allowed.iter().any(|(action, _)| action == r#"["sns:Publish"]"#), "{allowed:?}");
+        assert!(allowed.contains(&(r#""s3:*""#.to_owned(), "*".to_owned())), "{allowed:?}");
     }
 
     #[test]
@@ -342,6 +471,21 @@ Outputs:
                 "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Runtime: nodejs22.x\n      Handler: a.b\n      CodeUri: .\n      Events: {X: {Type: Api}}\n",
                 "'Events'",
                 9,
+            ),
+            (
+                "Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties:\n      DelaySecond: 3\n",
+                "'DelaySecond'",
+                6,
+            ),
+            (
+                "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Connectors: {}\n",
+                "'Connectors'",
+                5,
+            ),
+            (
+                "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    Properties:\n      Policies:\n        - DynamoDBReadPolicy: {TableName: x}\n",
+                "'DynamoDBReadPolicy'",
+                7,
             ),
             (
                 "Resources:\n  F:\n    Type: AWS::Serverless::Function\n    DeletionPolicy: Retain\n    Properties: {}\n",

@@ -1,48 +1,37 @@
 //! `FunctionUrlConfig`: a function's own address, and for a public one the permissions that SAM gives it.
 //!
-//! With `AutoPublishAlias` the address is the alias's, as in SAM. It is never taken away. Its text is not known before it
-//! is made, so a template can name it (`Fn::GetAtt` of `<function>Url`) in its outputs only: there [`placeholder`] stands
-//! until [`filled`] puts the address in its place.
+//! With `AutoPublishAlias` the address is the alias's, as in SAM. It is never taken away.
 //!
 //! <https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-property-function-functionurlconfig.html>.
-
-use std::collections::BTreeMap;
 
 use base::ApiError;
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
+use super::SamError;
+use super::deploy::Deployed;
 use super::node::Node;
-use super::{FunctionSpec, SamError};
 
-/// The property as the template has it.
+/// The property as the template has it, with whose address it is.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct UrlSpec {
+    pub(crate) function_name: String,
+    qualifier: Option<String>,
     auth_type: String,
     invoke_mode: Option<String>,
     /// Passed on as it is: Lambda judges it.
     cors: Option<serde_json::Value>,
 }
 
-/// Before and after the logical id in a placeholder: characters that no template's text has.
-const MARKS: [char; 2] = ['\u{1}', '\u{2}'];
-
-/// What stands for the address of a function's URL.
-pub(super) fn placeholder(logical_id: &str) -> String {
-    format!("{}{logical_id}{}", MARKS[0], MARKS[1])
-}
-
-/// The text with its placeholders filled in.
-pub(crate) fn filled(text: &str, urls: &BTreeMap<String, String>) -> String {
-    urls.iter().fold(text.to_owned(), |text, (logical_id, url)| text.replace(&placeholder(logical_id), url))
-}
-
 /// Reads `FunctionUrlConfig`.
 pub(super) fn read(node: &Node) -> Result<UrlSpec, SamError> {
     let mut auth_type = None;
     let (mut invoke_mode, mut cors) = (None, None);
+    let (mut function_name, mut qualifier) = (String::new(), None);
     for (key, node) in node.entries("FunctionUrlConfig")? {
         match key.as_str() {
+            "FunctionName" => node.text(key)?.clone_into(&mut function_name),
+            "Qualifier" => qualifier = Some(node.text(key)?.to_owned()),
             "AuthType" => auth_type = Some(node.text(key)?.to_owned()),
             "InvokeMode" => invoke_mode = Some(node.text(key)?.to_owned()),
             "Cors" => cors = Some(node.to_json()),
@@ -55,35 +44,35 @@ pub(super) fn read(node: &Node) -> Result<UrlSpec, SamError> {
         }
     }
     let missing = || SamError::at(node.line, "'FunctionUrlConfig' has no 'AuthType'");
-    Ok(UrlSpec { auth_type: auth_type.ok_or_else(missing)?, invoke_mode, cors })
+    let auth_type = auth_type.ok_or_else(missing)?;
+    Ok(UrlSpec { function_name, qualifier, auth_type, invoke_mode, cors })
 }
 
-/// Brings a function's URL to what the template says; the address, if the template asks for one.
+/// Brings a function's URL to what the template says; the address.
 ///
 /// # Errors
 /// What Lambda says of the configuration.
-pub(crate) async fn deploy(call: &Call, spec: &FunctionSpec) -> Result<Option<String>, ApiError> {
-    let Some(wanted) = &spec.url else { return Ok(None) };
+pub(crate) async fn deploy(call: &Call, wanted: &UrlSpec) -> Result<(Deployed, String), ApiError> {
     let lambda = call.service("lambda");
-    let named = Named { function_name: &spec.name, qualifier: spec.publish.alias.as_deref() };
+    let named = Named { function_name: &wanted.function_name, qualifier: wanted.qualifier.as_deref() };
     let config = Config {
         named,
         auth_type: &wanted.auth_type,
         invoke_mode: wanted.invoke_mode(),
         cors: wanted.cors(),
     };
-    let found = match lambda.invoke::<_, Found>("GetFunctionUrlConfig", &named).await {
-        Ok(found) if wanted.is(&found) => found,
-        Ok(_) => lambda.invoke("UpdateFunctionUrlConfig", &config).await?,
+    let (deployed, found) = match lambda.invoke::<_, Found>("GetFunctionUrlConfig", &named).await {
+        Ok(found) if wanted.is(&found) => (Deployed::Unchanged, found),
+        Ok(_) => (Deployed::Updated, lambda.invoke("UpdateFunctionUrlConfig", &config).await?),
         Err(error) if error.code == "ResourceNotFoundException" => {
-            lambda.invoke("CreateFunctionUrlConfig", &config).await?
+            (Deployed::Created, lambda.invoke("CreateFunctionUrlConfig", &config).await?)
         }
         Err(error) => return Err(error),
     };
     if wanted.auth_type == "NONE" {
         permit(call, named).await?;
     }
-    Ok(Some(found.function_url))
+    Ok((deployed, found.function_url))
 }
 
 /// Opens a URL to everyone, with the statements that SAM makes.
@@ -175,15 +164,3 @@ struct Found {
 
 #[derive(Deserialize)]
 struct Nothing {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_filled_in() {
-        let urls = BTreeMap::from([("Hello".to_owned(), "http://x/".to_owned())]);
-        let text = format!("see {}hello", placeholder("Hello"));
-        assert_eq!(filled(&text, &urls), "see http://x/hello");
-    }
-}
