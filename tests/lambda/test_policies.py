@@ -203,8 +203,8 @@ def test_a_document_replaces_what_was_added(server, aws, make):
     (lambda s: s.update(Effect="Perhaps"), "InvalidParameterValueException", "Perhaps"),
     (lambda s: s.update(Resource="arn:aws:lambda:us-east-1:000000000000:function:other"),
      "InvalidParameterValueException", "which is not"),
-    (lambda s: s.update(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
-     "UnsupportedParameterException", "condition operator IpAddress"),
+    (lambda s: s.update(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/33"}}),
+     "InvalidParameterValueException", "the condition IpAddress with the value '10.0.0.0/33'"),
     (lambda s: s.update(Condition={"StringEquals": {"aws:UserAgent": "x"}}),
      "UnsupportedParameterException", "condition key aws:UserAgent"),
 ])

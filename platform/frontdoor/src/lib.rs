@@ -12,6 +12,7 @@
 
 mod answer;
 mod call;
+mod conditions;
 mod credentials;
 mod door;
 mod guard;

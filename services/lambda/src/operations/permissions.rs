@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use frontdoor::Call;
+use policy::{Conditions, Effect, OneOrMany, Pairs, PrincipalBlock, Scalar, Statement};
 use serde::{Deserialize, Serialize};
 
 use super::target;
@@ -16,9 +17,7 @@ use crate::Lambda;
 use crate::error::LambdaError;
 use crate::name::{LATEST, Target};
 use crate::policy::kept::{PolicyRow, kept_at, resource_of};
-use crate::policy::{
-    Effect, OneOrMany, Pairs, Policy, PrincipalBlock, Scalar, Statement, document::Conditions, to_json,
-};
+use crate::policy::{Policy, to_json};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

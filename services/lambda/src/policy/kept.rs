@@ -6,9 +6,10 @@
 //! its resource ends in `:*`.
 
 use frontdoor::Call;
+use policy::{Decision, Request, account_of};
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Policy, Request, account_of};
+use super::Policy;
 use crate::Lambda;
 use crate::aspects::Aspect;
 use crate::error::LambdaError;
@@ -93,10 +94,8 @@ impl Lambda {
             return Ok(());
         }
         let resource = resource_of(target);
-        let mut request = Request::new(ACTION, call.principal(), &resource);
-        let source_account = call.on_behalf().map(|on_behalf| on_behalf.source_account.to_string());
-        request.source_arn = call.on_behalf().map(|on_behalf| on_behalf.source_arn.as_ref());
-        request.source_account = source_account.as_deref();
+        let context = call.policy_context().with("lambda:InvokedViaFunctionUrl", "false");
+        let request = Request::new(ACTION, call.principal(), &resource).within(context);
         let why = match policies.decide(&request) {
             Decision::Allowed => return Ok(()),
             Decision::Silent if own => return Ok(()),

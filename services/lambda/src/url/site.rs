@@ -13,11 +13,12 @@ use std::sync::Arc;
 
 use base::Principal;
 use bytes::Bytes;
-use frontdoor::FrontDoorHandle;
+use frontdoor::{FrontDoorHandle, Source};
 use gateway::{Body, Refused, Serving, Site, Sites, Visit, Visitor};
 use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
+use policy::{Decision, Request, account_of};
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, host_name};
@@ -29,7 +30,6 @@ use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin};
 use crate::operations::invoke::{MAX_PAYLOAD_BYTES, PAYLOAD_TOO_LARGE};
 use crate::policy::kept::resource_of;
-use crate::policy::{Decision, Request, account_of};
 
 const FORBIDDEN: &str = "Forbidden. For troubleshooting Function URL authorization issues, see: \
                          https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html";
@@ -144,7 +144,7 @@ impl UrlSite {
         body: &Bytes,
     ) -> Result<Response<Body>, LambdaError> {
         let lambda = &self.urls.lambda;
-        if let Some(why) = refusal(lambda, found, visit.visitor.as_ref())? {
+        if let Some(why) = refusal(lambda, found, visit)? {
             let response = answer::refusal(StatusCode::FORBIDDEN, "AccessDeniedException", FORBIDDEN);
             return Ok(because(response, why));
         }
@@ -222,15 +222,11 @@ struct CallerIdentity {
 }
 
 /// Why a visitor may not call a URL, if it may not.
-fn refusal(
-    lambda: &Lambda,
-    found: &Found,
-    visitor: Option<&Visitor>,
-) -> Result<Option<&'static str>, LambdaError> {
+fn refusal(lambda: &Lambda, found: &Found, visit: &Visit) -> Result<Option<&'static str>, LambdaError> {
     let (target, auth_type) = (&found.target, found.row.auth_type);
     let resource = resource_of(target);
     let nobody = Principal::Anonymous;
-    let principal = visitor.map_or(&nobody, |visitor| &visitor.principal);
+    let principal = visit.visitor.as_ref().map_or(&nobody, |visitor| &visitor.principal);
     let own = account_of(principal) == Some(target.account);
     let reasons = [
         ("lambda:InvokeFunctionUrl", "no resource-based policy allows lambda:InvokeFunctionUrl"),
@@ -240,10 +236,14 @@ fn refusal(
         ),
     ];
     let policies = lambda.policies(target)?;
+    let context = Source::Http { peer: visit.peer }
+        .policy_context()
+        .at(lambda.clock.now())
+        .with("aws:RequestedRegion", target.region.as_str())
+        .with("lambda:FunctionUrlAuthType", auth_type.as_str())
+        .with("lambda:InvokedViaFunctionUrl", "true");
     for (action, silence) in reasons {
-        let mut request = Request::new(action, principal, &resource);
-        request.function_url_auth_type = Some(auth_type.as_str());
-        request.invoked_via_function_url = true;
+        let request = Request::new(action, principal, &resource).within(context.clone());
         match policies.decide(&request) {
             Decision::Allowed => {}
             Decision::Denied => return Ok(Some("a resource-based policy denies it")),
