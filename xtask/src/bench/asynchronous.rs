@@ -81,7 +81,7 @@ fn senders(platform: &Platform, plan: &Plan) -> Result<Load, String> {
 }
 
 /// How often the disk syncs a few kilobytes at the end of a file, per second.
-fn syncs(folder: &Path) -> Result<f64, String> {
+pub(super) fn syncs(folder: &Path) -> Result<f64, String> {
     const MEASURED: Duration = Duration::from_secs(1);
     let wrong = |error: std::io::Error| format!("the disk cannot be measured: {error}");
     let mut file = File::create(folder.join("syncs")).map_err(wrong)?;

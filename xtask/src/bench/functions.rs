@@ -32,6 +32,8 @@ pub(super) enum Function {
     Stream,
     /// Python that takes 1 ms.
     Wait,
+    /// Python that prints how old the messages are that it is called with.
+    Queued,
     /// Python that makes a client of boto3, which is in its package.
     Boto3,
     /// The same with the boto3 of the host's Python.
@@ -55,6 +57,7 @@ impl Function {
             Function::Hundred => "hundred",
             Function::Stream => "stream",
             Function::Wait => "wait",
+            Function::Queued => "queued",
             Function::Boto3 => "boto3",
             Function::HostBoto3 => "host-boto3",
             Function::Pandas => "pandas",
@@ -72,6 +75,7 @@ impl Function {
             Function::Hundred => "Python, 100 ms",
             Function::Stream => "Node.js, streaming",
             Function::Wait => "Python, 1 ms",
+            Function::Queued => "Python, fed by a queue",
             Function::Boto3 => "Python, boto3",
             Function::HostBoto3 => "Python, host's boto3",
             Function::Pandas => "Python, numpy + pandas",
@@ -81,9 +85,12 @@ impl Function {
 
     pub(super) fn runtime(self) -> &'static str {
         match self {
-            Function::Python | Function::Slow | Function::Hundred | Function::Wait | Function::HostBoto3 => {
-                "python3.11"
-            }
+            Function::Python
+            | Function::Slow
+            | Function::Hundred
+            | Function::Wait
+            | Function::Queued
+            | Function::HostBoto3 => "python3.11",
             Function::Boto3 | Function::Pandas => packages::python_runtime(),
             Function::Node | Function::Stream | Function::NodeSdk => "nodejs20.x",
             Function::Native => "provided.al2023",
@@ -104,6 +111,7 @@ impl Function {
             Function::Slow => ("app.py", include_bytes!("functions/slow.py").to_vec()),
             Function::Hundred => ("app.py", include_bytes!("functions/hundred.py").to_vec()),
             Function::Wait => ("app.py", include_bytes!("functions/wait.py").to_vec()),
+            Function::Queued => ("app.py", include_bytes!("functions/queued.py").to_vec()),
             Function::Boto3 | Function::HostBoto3 => {
                 ("app.py", include_bytes!("functions/boto3_client.py").to_vec())
             }

@@ -14,6 +14,8 @@ mod emulator;
 mod functions;
 mod http;
 mod load;
+mod messaging;
+mod ministack;
 mod offline;
 mod packages;
 mod pages;
@@ -40,7 +42,7 @@ use crate::tools::{self, Outcome, run, run_command, say};
 type Scenario = fn(&Plan) -> Result<Findings, String>;
 
 /// All scenarios by name.
-const SCENARIOS: [(&str, Scenario); 14] = [
+const SCENARIOS: [(&str, Scenario); 19] = [
     ("warm-1", warm::one_client),
     ("warm-16", warm::many_clients),
     ("start-up", startup::start_up),
@@ -54,6 +56,11 @@ const SCENARIOS: [(&str, Scenario); 14] = [
     ("streaming", streaming::streaming),
     ("async", asynchronous::accept_and_drain),
     ("provisioned-burst", provisioned::burst),
+    ("queue", messaging::cycle),
+    ("queue-million", messaging::million),
+    ("queue-idle", messaging::idle),
+    ("fan-out", messaging::fan_out),
+    ("queue-to-handler", messaging::handler),
     ("idle-density-1000", density::thousand),
 ];
 /// Only when named: what takes minutes, or is a part of another.

@@ -126,6 +126,29 @@ pub(super) fn offline() -> Result<PathBuf, String> {
     })
 }
 
+/// MiniStack in an environment of its own, which is the folder `venv` of the folder that this gives.
+pub(super) fn ministack() -> Result<PathBuf, String> {
+    const REQUIREMENTS: &str = include_str!("packages/ministack.txt");
+    once("bench-ministack", REQUIREMENTS, |folder| {
+        say("installing the reference MiniStack");
+        let list = folder.join("requirements.txt");
+        write(&list, REQUIREMENTS.as_bytes())?;
+        let home = folder.join("venv");
+        run_command(Command::new("python3").args(["-m", "venv"]).arg(&home))?;
+        let mut pip = Command::new(home.join("bin/python"));
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--requirement",
+        ]);
+        run_command(pip.arg(list))
+    })
+}
+
 fn npm(folder: &Path, [manifest, lock]: [&str; 2]) -> Outcome {
     write(&folder.join("package.json"), manifest.as_bytes())?;
     write(&folder.join("package-lock.json"), lock.as_bytes())?;

@@ -32,6 +32,7 @@ The references:
 | bare interpreter | `python3 -c pass`, `node -e 0`: no function at all |
 | emulator | AWS's Runtime Interface Emulator as PyPI's `aws-sam-cli` ships it, with AWS's own Python client; it takes one request at a time |
 | serverless-offline | the plugin of the Serverless Framework, from npm, with the same handlers and interpreters: no box, no signatures |
+| MiniStack | an emulator of AWS in Python, from PyPI, which keeps everything in memory and checks no signature |
 | pools off | our own server with every switch off for what is made ahead (images of processes, boxes, waiting workers) |
 ";
 
@@ -50,7 +51,7 @@ const HELLOS: &[&str] = &["Python", "Node.js", "native"];
 const IMPORTS: &[&str] =
     &["Python, boto3", "Python, host's boto3", "Python, numpy + pandas", "Node.js, AWS SDK"];
 
-pub(super) const SECTIONS: [Section; 14] = [
+pub(super) const SECTIONS: [Section; 19] = [
     Section {
         scenario: "warm-1",
         title: "Warm invokes, one client",
@@ -188,6 +189,45 @@ pub(super) const SECTIONS: [Section; 14] = [
         scenario: "provisioned-burst",
         title: "Provisioned concurrency",
         text: "`provisioned-burst`: 20 requests of 200 ms at once for 20 provisioned environments, and for none.",
+        plots: &[],
+    },
+    Section {
+        scenario: "queue",
+        title: "Queues: send, receive, delete",
+        text: "`queue`: 16 clients at one queue, each sends a message of 100 characters, receives one and deletes it, \
+               again and again, every request signed. With us each message and each deletion is on disk before its \
+               answer; *all 16 in every sync* is what the disk would allow if every sync served all clients.",
+        plots: &[Plot {
+            name: "queue",
+            title: "Send, receive and delete, 16 clients",
+            shown: Shown::Bars { scenarios: &["queue"], measure: "cycles, 16 clients, durable", groups: &[] },
+        }],
+    },
+    Section {
+        scenario: "queue-million",
+        title: "A million messages in a queue",
+        text: "`queue-million`: receiving from a queue with a million messages and from one with a thousand, in turns; \
+               what is received is deleted and sent again. Then how long a server takes that starts with them.",
+        plots: &[],
+    },
+    Section {
+        scenario: "queue-idle",
+        title: "Ten thousand idle queues",
+        text: "`queue-idle`: what queues cost that nobody uses, beside a server without any.",
+        plots: &[],
+    },
+    Section {
+        scenario: "fan-out",
+        title: "Fan-out",
+        text: "`fan-out`: one publish to a topic with a hundred queues. Every queue must hold every message at the end. \
+               Syncs of the disk are counted with `strace`.",
+        plots: &[],
+    },
+    Section {
+        scenario: "queue-to-handler",
+        title: "From a queue to its function",
+        text: "`queue-to-handler`: from just before a message is sent, on disk, to the start of the handler that an \
+               event source mapping calls with it, by one clock. Messages come one by one; the function is warm.",
         plots: &[],
     },
 ];
