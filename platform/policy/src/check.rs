@@ -3,7 +3,8 @@
 //!
 //! Which actions, resources and condition keys make sense for a resource is its service's business.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use crate::document::{CURRENT_VERSION, Document, OLD_VERSION, PrincipalBlock, Statement};
 use crate::operator;
@@ -88,6 +89,28 @@ impl Document {
         serde_json::from_str(text).map_err(|error| PolicyError::Form(error.to_string()))
     }
 
+    /// As [`Document::stored`], and remembers what was read: for policies that are looked at again and again. The
+    /// memory is small and forgets everything when it is full.
+    ///
+    /// # Errors
+    /// As [`Document::stored`].
+    pub fn remembered(text: &str) -> Result<Arc<Self>, PolicyError> {
+        const MOST: usize = 1000;
+        static MEMORY: LazyLock<RwLock<HashMap<Box<str>, Arc<Document>>>> = LazyLock::new(RwLock::default);
+        let read = MEMORY.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = read.get(text) {
+            return Ok(Arc::clone(document));
+        }
+        drop(read);
+        let document = Arc::new(Document::stored(text)?);
+        let mut memory = MEMORY.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= MOST {
+            memory.clear();
+        }
+        memory.insert(text.into(), Arc::clone(&document));
+        Ok(document)
+    }
+
     fn check(&self) -> Result<(), PolicyError> {
         if !matches!(self.version.as_deref(), None | Some(CURRENT_VERSION | OLD_VERSION)) {
             return Err(PolicyError::Version);
@@ -114,12 +137,15 @@ impl Statement {
     fn check(&self) -> Result<(), Flaw> {
         let count = |list: &Option<crate::OneOrMany<String>>| list.as_ref().map(|list| list.items().len());
         one_of("Principal", self.principal.is_some(), self.not_principal.is_some())?;
-        for (name, one, other) in [
-            ("Action", count(&self.action), count(&self.not_action)),
-            ("Resource", count(&self.resource), count(&self.not_resource)),
-        ] {
-            one_of(name, one.is_some(), other.is_some())?;
-            if one.or(other) == Some(0) {
+        let (action, not_action) = (count(&self.action), count(&self.not_action));
+        let (resource, not_resource) = (count(&self.resource), count(&self.not_resource));
+        one_of("Action", action.is_some(), not_action.is_some())?;
+        // Without either, the resource that has the policy is meant; a service may ask for one.
+        if resource.is_some() && not_resource.is_some() {
+            return Err(Flaw::NotOne("Resource"));
+        }
+        for (name, length) in [("Action", action.or(not_action)), ("Resource", resource.or(not_resource))] {
+            if length == Some(0) {
                 return Err(Flaw::Empty(name));
             }
         }
@@ -201,11 +227,29 @@ mod tests {
     }
 
     #[test]
+    fn a_document_is_read_once() {
+        let text = r#"{"Statement":{"Effect":"Deny","Principal":"*","Action":"sqs:*"}}"#;
+        let first = Document::remembered(text).unwrap();
+        assert!(Arc::ptr_eq(&first, &Document::remembered(text).unwrap()));
+        assert!(Document::remembered("{").is_err());
+        for number in 0..2000 {
+            Document::remembered(&text.replace("sqs:*", &format!("sqs:{number}"))).unwrap();
+        }
+        assert_eq!(first, Document::remembered(text).unwrap());
+    }
+
+    #[test]
     fn what_is_no_policy_is_refused_with_the_reason() {
         assert_eq!(with(""), "taken");
         assert!(with(r#","NotAction":"*""#).contains("must have either Action or NotAction"));
         assert!(with(r#","NotPrincipal":"*""#).contains("must have either Principal or NotPrincipal"));
         assert!(with(r#","Colour":"red""#).contains("unknown field"));
+        assert!(with(r#","NotResource":"*""#).contains("must have either Resource or NotResource"));
+        assert_eq!(
+            why(r#"{"Effect":"Allow","Principal":"*","Action":"*"}"#),
+            "taken",
+            "it means its own resource"
+        );
         assert!(why(r#"{"Effect":"Allow","Action":"*","Resource":"*"}"#).contains("either Principal"));
         assert!(
             why(r#"{"Effect":"Perhaps","Principal":"*","Action":"*","Resource":"*"}"#).contains("Perhaps")

@@ -105,6 +105,10 @@ impl Statement {
     }
 
     fn is_about_resource(&self, request: &Request<'_>, has_variables: bool) -> bool {
+        // A resource's policy may leave out what it is about.
+        if self.resource.is_none() && self.not_resource.is_none() {
+            return true;
+        }
         listed(&self.resource, &self.not_resource, |pattern| {
             Filled::of(pattern, request, has_variables)
                 .is_some_and(|pattern| pattern.is_like_resource(request.resource))

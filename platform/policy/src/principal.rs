@@ -39,6 +39,15 @@ impl PrincipalBlock {
         })
     }
 
+    /// How many names the block lists.
+    #[must_use]
+    pub fn names(&self) -> usize {
+        match self {
+            PrincipalBlock::Everyone(_) => 1,
+            PrincipalBlock::Kinds(kinds) => kinds.0.iter().map(|(_, names)| names.items().len()).sum(),
+        }
+    }
+
     /// The first name under `AWS` that can be nobody's: neither `*`, nor an account, nor an ARN of IAM or STS, nor a
     /// unique id.
     #[must_use]

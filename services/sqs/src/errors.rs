@@ -12,11 +12,16 @@ pub(crate) enum SqsError {
     InvalidParameter(String),
     #[error("Access to the resource {resource} is denied.")]
     AccessDenied { resource: String },
+    #[error("{0}")]
+    NotAuthorized(String),
     /// Any other of the service's errors: its code in the model, and the message.
     #[error("{message}")]
     Other { code: &'static str, message: String },
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// What is stored makes no sense.
+    #[error("store: {0}")]
+    Damaged(String),
 }
 
 impl SqsError {
@@ -35,9 +40,11 @@ impl From<SqsError> for ApiError {
         match error {
             SqsError::NoQueue => ApiError::new("QueueDoesNotExist", message),
             SqsError::InvalidParameter(_) => ApiError::new("InvalidParameterValue", message),
-            SqsError::AccessDenied { .. } => ApiError::new("AccessDenied", message).status(403),
+            SqsError::AccessDenied { .. } | SqsError::NotAuthorized(_) => {
+                ApiError::new("AccessDenied", message).status(403)
+            }
             SqsError::Other { code, .. } => ApiError::new(code, message),
-            SqsError::Store(_) => ApiError::internal(message),
+            SqsError::Store(_) | SqsError::Damaged(_) => ApiError::internal(message),
         }
     }
 }

@@ -5,11 +5,13 @@
 //! when its `Resource` is the ARN that the call names: so a permission for a function is none for its aliases, unless
 //! its resource ends in `:*`.
 
+use std::sync::Arc;
+
 use frontdoor::Call;
-use policy::{Decision, Request, account_of};
+use policy::{Decision, Document, Request, account_of};
 use serde::{Deserialize, Serialize};
 
-use super::Policy;
+use super::unreadable;
 use crate::Lambda;
 use crate::aspects::Aspect;
 use crate::error::LambdaError;
@@ -56,7 +58,7 @@ pub(crate) fn resource_of(target: &Target) -> String {
 
 /// The policies that are looked at for one target.
 #[derive(Debug)]
-pub(crate) struct Policies(Vec<Policy>);
+pub(crate) struct Policies(Vec<Arc<Document>>);
 
 impl Policies {
     /// What they say of a request, together.
@@ -75,7 +77,7 @@ impl Lambda {
         let qualifier = Some(kept_at(target)).filter(|qualifier| !qualifier.is_empty());
         for at in [Some(""), qualifier].into_iter().flatten() {
             if let Some(row) = self.functions.aspect::<PolicyRow>(target, at)? {
-                policies.push(Policy::stored(&row.text)?);
+                policies.push(Document::remembered(&row.text).map_err(unreadable)?);
             }
         }
         Ok(Policies(policies))

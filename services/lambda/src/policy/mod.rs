@@ -9,7 +9,7 @@
 
 pub(crate) mod kept;
 
-use policy::{Document, Request, Statement};
+use policy::{Document, Statement};
 
 use crate::error::LambdaError;
 
@@ -69,9 +69,7 @@ impl Policy {
     /// # Errors
     /// When the text is damaged.
     pub(crate) fn stored(text: &str) -> Result<Self, LambdaError> {
-        let document = Document::stored(text)
-            .map_err(|error| LambdaError::Internal(format!("store: a policy cannot be read: {error}")))?;
-        Ok(Policy { document })
+        Document::stored(text).map(|document| Policy { document }).map_err(unreadable)
     }
 
     /// The policy as JSON: what is stored, and what is shown.
@@ -116,7 +114,8 @@ impl Policy {
     }
 
     /// What the policy says of a request.
-    pub(crate) fn decide(&self, request: &Request<'_>) -> policy::Decision {
+    #[cfg(test)]
+    pub(crate) fn decide(&self, request: &policy::Request<'_>) -> policy::Decision {
         self.document.decide(request)
     }
 }
@@ -142,6 +141,9 @@ fn check(statement: &Statement, resource_arn: &str) -> Result<(), LambdaError> {
             return Err(wrong(format!("has the resource '{resource}', which is not {resource_arn}")));
         }
     }
+    if statement.resources().next().is_none() {
+        return Err(wrong("must have either Resource or NotResource".to_owned()));
+    }
     let conditions = statement.condition.iter().flat_map(|conditions| &conditions.0);
     for (key, _) in conditions.flat_map(|(_, keys)| &keys.0) {
         if !KEYS.iter().any(|known| known.eq_ignore_ascii_case(key)) {
@@ -153,6 +155,10 @@ fn check(statement: &Statement, resource_arn: &str) -> Result<(), LambdaError> {
         }
     }
     Ok(())
+}
+
+fn unreadable(error: policy::PolicyError) -> LambdaError {
+    LambdaError::Internal(format!("store: a policy cannot be read: {error}"))
 }
 
 /// A statement or a document as JSON text.
@@ -168,7 +174,7 @@ fn invalid(why: &str) -> LambdaError {
 #[cfg(test)]
 mod tests {
     use base::Principal;
-    use policy::{Decision, Effect, OneOrMany, PrincipalBlock};
+    use policy::{Decision, Effect, OneOrMany, PrincipalBlock, Request};
 
     use super::*;
 
@@ -241,6 +247,7 @@ mod tests {
         assert!(why(&whole("s3:GetObject", ARN)).contains("none of Lambda's"));
         assert!(why(&whole("lambda:*", &format!("{ARN}x"))).contains("which is not"));
         assert!(why(&base(r#""Action":"*","Resource":"*""#)).contains("either Principal or NotPrincipal"));
+        assert!(why(&base(r#""Principal":"*","Action":"*""#)).contains("either Resource or NotResource"));
         assert!(why(&base(r#""Principal":"me","Action":"*","Resource":"*""#)).contains("principal 'me'"));
         let condition = |operator: &str, key: &str| {
             why(&base(&format!(
