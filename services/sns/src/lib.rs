@@ -15,6 +15,7 @@ mod outside;
 mod topic;
 
 pub use outside::Certificates;
+pub use outside::outbox::{OutboxEntry, OutboxKind, OutboxQuery, OutboxRecord};
 
 use std::sync::Arc;
 
@@ -67,11 +68,14 @@ impl Sns {
     /// # Errors
     /// When the store cannot be read.
     pub fn start(self: &Arc<Self>) -> Result<(), store::StoreError> {
+        self.outside.start(Arc::clone(self));
         Ok(())
     }
 
     /// Ends the background work, in order.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.outside.stop().await;
+    }
 }
 
 /// The table of handlers, for the front door.

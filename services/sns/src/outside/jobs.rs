@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use base::Timestamp;
 use serde::{Deserialize, Serialize};
-use store::{Tx, TxError, value};
+use store::{Store, StoreError, Tx, TxError, value};
 
 use super::Target;
 use crate::keys::{self, VERSION};
@@ -68,4 +68,25 @@ fn put_message(tx: &mut dyn Tx, published: &Published, users: usize) -> Result<u
     }
     tx.add(&keys::message_users(number), i64::try_from(users).unwrap_or(i64::MAX))?;
     Ok(number)
+}
+
+/// A stored message; `None` when it is gone.
+pub(crate) fn read_message(store: &Store, number: u64) -> Result<Option<Published>, StoreError> {
+    let mut bytes = Vec::new();
+    for (_, piece) in store.range(keys::message_pieces(number).range())? {
+        bytes.extend_from_slice(&piece);
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(value::decode(VERSION, &bytes).map_err(TxError::from)?))
+}
+
+/// One delivery less needs the message; the last one removes it.
+pub(crate) fn release(tx: &mut dyn Tx, number: u64) -> Result<(), TxError> {
+    if tx.add(&keys::message_users(number), -1)? <= 0 {
+        let all = keys::message(number).range();
+        tx.clear_range(&all.from, &all.to)?;
+    }
+    Ok(())
 }

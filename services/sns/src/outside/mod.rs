@@ -7,31 +7,41 @@
 //!
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html>.
 
+pub(crate) mod apps;
 mod certificate;
 mod confirmation;
 pub(crate) mod envelope;
+mod house;
 pub(crate) mod jobs;
+mod lanes;
+pub(crate) mod outbox;
+pub(crate) mod phones;
 pub(crate) mod policy;
 mod policy_json;
+mod post_office;
 pub(crate) mod signature;
 #[cfg(test)]
 mod testing;
+mod web;
+mod worker;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base::{AccountId, Clock};
 use serde::{Deserialize, Serialize};
 use store::{Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
 use crate::errors::SnsError;
-use crate::message::{Protocol, Published};
+use crate::message::{Kind, Protocol, Published};
 
 pub use certificate::Certificates;
 pub(crate) use confirmation::{About, confirmation, farewell};
 pub(crate) use jobs::{Enqueued, Job, MAX_TARGETS, enqueue};
 use policy::DeliveryPolicy;
 pub(crate) use signature::Signed;
+pub(crate) use worker::House;
 
 /// A subscription as deliveries need it, as it was when the message was published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +61,13 @@ pub(crate) struct Target {
     pub(crate) dead_letter: Option<String>,
 }
 
+impl Target {
+    /// Whether this message goes to it without an envelope.
+    pub(crate) fn is_raw(&self, published: &Published) -> bool {
+        self.raw && published.kind == Kind::Notification
+    }
+}
+
 /// Why a delivery failed.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{why}")]
@@ -66,16 +83,51 @@ pub(crate) struct Outside {
     store: Store,
     clock: Clock,
     pub(crate) signer: signature::Signer,
+    web: web::Web,
     woken: mpsc::UnboundedSender<Vec<String>>,
     /// Taken by the worker when it starts.
-    to_wake: std::sync::Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
+    to_wake: Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
+    stop: watch::Sender<bool>,
+    worker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Outside {
     pub(crate) fn new(store: Store, clock: Clock) -> Self {
         let (woken, to_wake) = mpsc::unbounded_channel();
         let signer = signature::Signer::new(store.clone(), clock.clone());
-        Outside { store, clock, signer, woken, to_wake: std::sync::Mutex::new(Some(to_wake)) }
+        Outside {
+            store,
+            clock,
+            signer,
+            web: web::Web::default(),
+            woken,
+            to_wake: Mutex::new(Some(to_wake)),
+            stop: watch::Sender::new(false),
+            worker: Mutex::new(None),
+        }
+    }
+
+    /// Starts the worker, once.
+    pub(crate) fn start<H: House>(&self, house: Arc<H>) {
+        let to_wake = self.to_wake.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(to_wake) = to_wake {
+            let worker = tokio::spawn(worker::run(house, to_wake, self.stop.subscribe()));
+            *self.worker.lock().unwrap_or_else(PoisonError::into_inner) = Some(worker);
+        }
+    }
+
+    /// Ends the worker: what it delivers may end, within some seconds.
+    pub(crate) async fn stop(&self) {
+        self.stop.send_replace(true);
+        let worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(worker) = worker {
+            let _ = worker.await; // a panic was reported when it happened
+        }
+    }
+
+    /// The records of an account's outbox.
+    pub(crate) fn outbox(&self, query: &outbox::OutboxQuery) -> Result<Vec<outbox::OutboxEntry>, StoreError> {
+        outbox::read(&self.store, query)
     }
 
     /// Tells the worker what a transaction that is committed has added.
