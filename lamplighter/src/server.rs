@@ -77,6 +77,7 @@ pub(crate) struct Server {
     fleet: Fleet,
     lambda: Arc<Lambda>,
     sns: Arc<Sns>,
+    sqs: Arc<Sqs>,
     sandbox: Option<Sandbox>,
     logs_stop: watch::Sender<bool>,
     logs_worker: JoinHandle<()>,
@@ -110,6 +111,7 @@ impl Server {
         };
         let assembled = assemble(parts).await?;
         assembled.lambda.start_events().map_err(|error| StartError::Service(error.to_string()))?;
+        assembled.sqs.start().map_err(|error| StartError::Service(error.to_string()))?;
         assembled.sns.start()?;
         assembled.gateway.serve(listener, SourceKind::Outside);
         let (logs_stop, stopped) = watch::channel(false);
@@ -121,6 +123,7 @@ impl Server {
             fleet: assembled.fleet,
             lambda: assembled.lambda,
             sns: assembled.sns,
+            sqs: assembled.sqs,
             sandbox,
             logs_stop,
             logs_worker,
@@ -148,6 +151,7 @@ impl Server {
         let ordered = async {
             self.gateway.shutdown().await;
             self.sns.stop().await;
+            self.sqs.stop();
             self.lambda.stop_events().await;
             self.fleet.shutdown().await;
             let _ = self.logs_stop.send(true); // the worker may have ended already
@@ -188,6 +192,7 @@ struct Assembled {
     lambda: Arc<Lambda>,
     logs: Arc<Logs>,
     sns: Arc<Sns>,
+    sqs: Arc<Sqs>,
 }
 
 /// The platform: every service, the front door before them, the gateway before that.
@@ -273,7 +278,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;
-    Ok(Assembled { front_door, gateway, fleet, lambda, logs, sns })
+    Ok(Assembled { front_door, gateway, fleet, lambda, logs, sns, sqs })
 }
 
 /// Removes blobs that no service names: what an upload left that was cut off before its commit. Every service that

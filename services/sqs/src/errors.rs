@@ -29,6 +29,20 @@ impl SqsError {
         SqsError::InvalidParameter(why.into())
     }
 
+    /// A move task's queue, or the task, is not there.
+    pub(crate) fn no_resource(message: impl Into<String>) -> Self {
+        SqsError::other("ResourceNotFoundException", message)
+    }
+
+    /// `Value {value} for parameter {name} is invalid. Reason: {reason}`.
+    pub(crate) fn value(name: &str, value: impl std::fmt::Display, reason: &str) -> Self {
+        SqsError::invalid(format!("Value {value} for parameter {name} is invalid. Reason: {reason}"))
+    }
+
+    pub(crate) fn missing(name: &str) -> Self {
+        SqsError::other("MissingParameter", format!("The request must contain the parameter {name}."))
+    }
+
     pub(crate) fn other(code: &'static str, message: impl Into<String>) -> Self {
         SqsError::Other { code, message: message.into() }
     }
@@ -40,8 +54,11 @@ impl From<SqsError> for ApiError {
         match error {
             SqsError::NoQueue => ApiError::new("QueueDoesNotExist", message),
             SqsError::InvalidParameter(_) => ApiError::new("InvalidParameterValue", message),
-            SqsError::AccessDenied { .. } | SqsError::NotAuthorized(_) => {
+SqsError::AccessDenied { .. } | SqsError::NotAuthorized(_) => {
                 ApiError::new("AccessDenied", message).status(403)
+            }
+            SqsError::Other { code: code @ "ResourceNotFoundException", .. } => {
+                ApiError::new(code, message).status(404)
             }
             SqsError::Other { code, .. } => ApiError::new(code, message),
             SqsError::Store(_) | SqsError::Damaged(_) => ApiError::internal(message),

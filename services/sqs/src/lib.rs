@@ -9,11 +9,16 @@
 
 mod access;
 mod address;
+mod attributes;
+mod contents;
+mod dead_letters;
 mod errors;
 mod keys;
+mod moves;
 mod operations;
 mod queue;
 mod queues;
+mod statements;
 
 use std::sync::Arc;
 
@@ -36,13 +41,34 @@ pub struct Sqs {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) endpoint: String,
+    pub(crate) remembered: Arc<queues::Remembered>,
+    pub(crate) moves: moves::Moves,
 }
 
 impl Sqs {
     /// The service over its store.
     #[must_use]
     pub fn new(deps: SqsDeps) -> Arc<Sqs> {
-        Arc::new(Sqs { store: deps.store, clock: deps.clock, endpoint: deps.endpoint })
+        Arc::new(Sqs {
+            store: deps.store,
+            clock: deps.clock,
+            endpoint: deps.endpoint,
+            remembered: Arc::default(),
+            moves: moves::Moves::default(),
+        })
+    }
+
+    /// Goes on with what the last process left. Call it once, before the first request.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn start(self: &Arc<Self>) -> Result<(), base::ApiError> {
+        Ok(self.resume_moves()?)
+    }
+
+    /// Ends what runs in the background; the next process goes on with it.
+    pub fn stop(&self) {
+        self.moves.stop();
     }
 }
 

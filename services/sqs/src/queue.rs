@@ -22,6 +22,8 @@ pub(crate) struct Queue {
     pub(crate) modified_at: Timestamp,
     pub(crate) attributes: Attributes,
     pub(crate) tags: BTreeMap<String, String>,
+    /// When it was last purged.
+    pub(crate) purged_at: Option<Timestamp>,
 }
 
 /// What a queue is set to. The defaults are AWS's.
@@ -98,6 +100,21 @@ pub(crate) struct Fifo {
 }
 
 impl Queue {
+    /// A queue with the defaults.
+    pub(crate) fn new(scope: &Scope, name: &str, uid: u64, now: Timestamp) -> Queue {
+        Queue {
+            uid,
+            account: scope.account,
+            region: scope.region.clone(),
+            name: name.to_owned(),
+            created_at: now,
+            modified_at: now,
+            attributes: Attributes::default(),
+            tags: BTreeMap::new(),
+            purged_at: None,
+        }
+    }
+
     pub(crate) fn scope(&self) -> Scope {
         Scope { account: self.account, region: self.region.clone() }
     }
