@@ -54,7 +54,7 @@ impl From<SqsError> for ApiError {
         match error {
             SqsError::NoQueue => ApiError::new("QueueDoesNotExist", message),
             SqsError::InvalidParameter(_) => ApiError::new("InvalidParameterValue", message),
-SqsError::AccessDenied { .. } | SqsError::NotAuthorized(_) => {
+            SqsError::AccessDenied { .. } | SqsError::NotAuthorized(_) => {
                 ApiError::new("AccessDenied", message).status(403)
             }
             SqsError::Other { code: code @ "ResourceNotFoundException", .. } => {
