@@ -1,7 +1,8 @@
 //! `GET /_lamplighter/invocations`: the records of the last invocations, for the command line and for tests; and
-//! `GET /_lamplighter/fleet`: how many environments there are, who waits, and how much memory they have.
+//! `GET /_lamplighter/fleet`: how many environments there are, who waits, and how much memory they have; and
+//! `GET /_lamplighter/events`: what became of asynchronous events and their records, by function.
 //!
-//! `since=N` leaves out those up to sequence N; `limit=N` gives at most so many, 1000 without it. The oldest come
+//! Of invocations, `since=N` leaves out those up to sequence N; `limit=N` gives at most so many, 1000 without it. The oldest come
 //! first, and `last` is what to ask for as `since` the next time.
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use gateway::{AdminAnswer, AdminRequest, Gateway};
 use http::{Method, StatusCode};
 use serde::Serialize;
+use service_lambda::Lambda;
 use service_lambda::fleet::Fleet;
 use service_lambda::metering::{InvocationRecord, Meter};
 
@@ -21,8 +23,16 @@ struct Answer {
     invocations: Vec<Arc<InvocationRecord>>,
 }
 
-/// Offers the fleet's records and its state.
-pub(crate) fn offer(gateway: &Gateway, fleet: &Fleet) {
+/// Offers the fleet's records and its state, and the counts of events.
+pub(crate) fn offer(gateway: &Gateway, fleet: &Fleet, lambda: &Arc<Lambda>) {
+    let lambda = Arc::clone(lambda);
+    gateway.admin_route("events", move |request| {
+        let answer = match request.method {
+            Method::GET => AdminAnswer::ok(&lambda.event_counts()),
+            _ => AdminAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "GET reads the counts of events"),
+        };
+        async move { answer }
+    });
     let meter = Arc::clone(fleet.meter());
     gateway.admin_route("invocations", move |request| {
         let answer = answer(&meter, &request);

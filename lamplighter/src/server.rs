@@ -274,7 +274,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let gateway = Gateway::new(front_door.clone(), sts, config);
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());
-    crate::records::offer(&gateway, &fleet);
+    crate::records::offer(&gateway, &fleet, &lambda);
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;

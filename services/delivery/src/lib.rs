@@ -14,8 +14,11 @@ mod destination;
 mod message;
 mod origin;
 mod requests;
+mod standing;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
 
 use base::{AccountId, ApiError, Region, RequestId};
 use frontdoor::{Call, Caller, FrontDoorHandle, Source};
@@ -24,6 +27,7 @@ use serde::Serialize;
 pub use destination::{Destination, Kind};
 pub use message::{Attribute, AttributeValue, Message, NamedAttribute, Plain};
 pub use origin::{FunctionOrigin, Origin, ServiceOrigin};
+pub use standing::Standing;
 
 /// Codes that mean "not now", whatever status they come with.
 const BUSY: [&str; 6] = [
@@ -99,7 +103,7 @@ impl Delivery {
         message: &Message<'_>,
     ) -> Result<(), DeliveryError> {
         let kind = destination.kind();
-        let call = self.call(destination, origin, message)?;
+        let call = self.call(destination, origin, message.trace_header())?;
         match kind {
             Kind::Function => requests::to_function(&call, destination, message).await,
             Kind::Queue => requests::to_queue(&call, destination, message).await,
@@ -114,7 +118,7 @@ impl Delivery {
         &self,
         destination: &Destination,
         origin: &Origin,
-        message: &Message<'_>,
+        trace_header: Option<&Arc<str>>,
     ) -> Result<Call, DeliveryError> {
         let front_door = self.front_door.try_get().ok_or(DeliveryError::Closed)?;
         let kind = destination.kind();
@@ -129,7 +133,7 @@ impl Delivery {
             region: region.unwrap_or_else(|| origin.region().clone()),
             request_id: RequestId::fresh(),
             source: Source::Service(origin.model_id()),
-            trace_header: message.trace_header().or(origin.trace_header()).cloned(),
+            trace_header: trace_header.or(origin.trace_header()).cloned(),
             on_behalf_of: origin.on_behalf_of(),
             host: None,
         }))

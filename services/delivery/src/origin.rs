@@ -77,7 +77,9 @@ impl Origin {
         }
     }
 
-    pub(crate) fn principal(&self) -> Principal {
+    /// Who calls the target's service.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
         match self {
             Origin::Function(function) => Principal::AssumedRole {
                 account: function.account,

@@ -64,6 +64,7 @@ use std::sync::Arc;
 
 use frontdoor::Service;
 
+pub use asynchronous::EventCounts;
 pub use error::LambdaError;
 pub use lambda::{AccountLimits, CodeUrl, Lambda, LambdaDeps};
 pub use package::PackageError;
@@ -85,9 +86,9 @@ const SNAP_START: &str =
 const TRACING: &str = "`Active` samples the trace header; no traces are recorded";
 
 /// What the support table says of `DeadLetterConfig`.
-const DEAD_LETTERS: &str = "empty only: neither queues nor topics are here yet";
+const DEAD_LETTERS: &str = "standard queues and topics; the policies of the role are not looked at yet";
 /// What the support table says of `DestinationConfig`.
-const DESTINATIONS: &str = "functions only: no other target is here yet";
+const DESTINATIONS: &str = "functions, standard queues and topics: no other target is here yet";
 
 /// The table of operations.
 #[must_use]

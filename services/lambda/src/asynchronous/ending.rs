@@ -66,6 +66,9 @@ impl Ending {
     /// Hands on what is to be handed on. `false` when the server stops before that is done.
     pub(super) async fn tell(&self, lambda: &Lambda, mut stop: watch::Receiver<bool>) -> bool {
         let success = self.condition == Condition::Success;
+        lambda.events.counts.add(&self.function_arn, |counts| {
+            *(if success { &mut counts.handled } else { &mut counts.dropped }) += 1;
+        });
         let destination = if success { &self.config.on_success } else { &self.config.on_failure };
         let dead_letters = self
             .function
@@ -125,10 +128,20 @@ impl Ending {
         stop: &mut watch::Receiver<bool>,
     ) -> bool {
         let Some(destination) = Destination::parse(arn) else { return true };
+        let is_dead_letter = matches!(message, Message::DeadLetter { .. });
         let mut waits = DELIVERY_WAITS.iter();
         loop {
             let error = match lambda.events.delivery().deliver(&destination, origin, message).await {
-                Ok(()) => return true,
+                Ok(()) => {
+                    lambda.events.counts.add(&self.function_arn, |counts| {
+                        *(if is_dead_letter {
+                            &mut counts.dead_letters_delivered
+                        } else {
+                            &mut counts.records_delivered
+                        }) += 1;
+                    });
+                    return true;
+                }
                 Err(error) => error,
             };
             if *stop.borrow() || matches!(error, DeliveryError::Closed) {
@@ -143,10 +156,15 @@ impl Ending {
                     }
                 }
                 None => {
-                    let kind = match message {
-                        Message::DeadLetter { .. } => "DeadLetterErrors",
-                        _ => "DestinationDeliveryFailures",
-                    };
+                    lambda.events.counts.add(&self.function_arn, |counts| {
+                        *(if is_dead_letter {
+                            &mut counts.dead_letter_errors
+                        } else {
+                            &mut counts.destination_delivery_failures
+                        }) += 1;
+                    });
+                    let kind =
+                        if is_dead_letter { "DeadLetterErrors" } else { "DestinationDeliveryFailures" };
                     tracing::error!(
                         metric = kind, function = self.function_arn, request_id = %self.record.request_id,
                         destination = arn, %error, "the record of an asynchronous event was dropped"

@@ -23,6 +23,7 @@
 mod accept;
 mod attempt;
 pub(crate) mod config;
+mod counts;
 mod drain;
 mod ending;
 mod index;
@@ -33,7 +34,7 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,7 +43,9 @@ use service_delivery::Delivery;
 use tokio::sync::{Notify, watch};
 
 pub(crate) use accept::check_size;
+pub use counts::EventCounts;
 
+use self::counts::Counts;
 use self::drain::Drainer;
 use self::queue::{Queue, QueueId};
 use crate::Lambda;
@@ -52,6 +55,7 @@ use crate::name::Target;
 /// The queues at work, and the way out for what they have to hand on.
 pub(crate) struct Events {
     delivery: Delivery,
+    counts: Counts,
     working: Mutex<HashMap<QueueId, Working>>,
     /// How many queues are at work.
     count: watch::Sender<usize>,
@@ -77,6 +81,7 @@ impl Events {
     pub(crate) fn new(delivery: Delivery) -> Self {
         Events {
             delivery,
+            counts: Counts::default(),
             working: Mutex::default(),
             count: watch::Sender::new(0),
             stop: watch::Sender::new(false),
@@ -120,6 +125,12 @@ impl Events {
 }
 
 impl Lambda {
+    /// What became of asynchronous events since the server started, by the function's ARN with version or alias.
+    #[must_use]
+    pub fn event_counts(&self) -> BTreeMap<String, EventCounts> {
+        self.events.counts.all()
+    }
+
     /// Goes on with the events that an earlier process left, and removes those of functions that are gone. To be
     /// called once, when calls of services to one another work and before the first request.
     ///

@@ -12,12 +12,12 @@ use serde::Deserialize;
 
 use super::code::{Source, architecture};
 use super::code_signing::wanted_id;
-use super::event_invoke::check_dead_letters;
 use super::shapes::{
     DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, FunctionConfiguration, LoggingConfig,
     Shown, SnapStart, TenancyConfig, TracingConfig,
 };
 use super::target;
+use super::targets::check_dead_letters;
 use super::unsupported::{ImageConfig, VpcConfig, Wishes};
 use crate::Lambda;
 use crate::error::LambdaError;
@@ -184,7 +184,8 @@ async fn checked_settings(
         file_systems: None,
     };
     changes.check(target.account)?;
-    check_dead_letters(lambda, OPERATION, changes.dead_letter_arn.as_deref())?;
+    let role = changes.role.as_deref().unwrap_or_default();
+    check_dead_letters(lambda, target, OPERATION, role, changes.dead_letter_arn.as_deref()).await?;
     check_runtime(&runtime, &lambda.runtimes).await?;
     let mut settings = Settings::defaults(architecture);
     settings.tenant_isolation = request.tenancy_config.is_some();

@@ -1,5 +1,5 @@
-//! InvokeAsync, and how asynchronous events are treated: the operations on FunctionEventInvokeConfig, and the rules of
-//! destinations and dead-letter queues.
+//! InvokeAsync, and how asynchronous events are treated: the operations on FunctionEventInvokeConfig. What destinations
+//! may be is `targets`' business.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html>,
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_InvokeAsync.html>.
@@ -11,17 +11,16 @@ use std::sync::Arc;
 
 use frontdoor::Call;
 use serde::{Deserialize, Serialize};
-use service_delivery::{Destination, Kind};
 
 use super::invoke::{sound_payload, tenant_of};
 use super::page::{self, page_size};
-use super::{target, target_to_run};
+use super::{target, target_to_run, targets};
 use crate::Lambda;
 use crate::asynchronous::check_size;
 use crate::asynchronous::config::EventInvokeConfig;
 use crate::error::LambdaError;
 use crate::invoke::{Invocation, Origin};
-use crate::name::{FunctionName, LATEST, Target};
+use crate::name::{LATEST, Target};
 
 /// A version or alias, as a marker has it.
 const MAX_QUALIFIER_BYTES: usize = 140;
@@ -134,7 +133,7 @@ pub(crate) async fn put_function_event_invoke_config(
     request: EventInvokeConfigRequest,
 ) -> Result<FunctionEventInvokeConfig, LambdaError> {
     const OPERATION: &str = "PutFunctionEventInvokeConfig";
-    let (target, qualifier) = checked(&lambda, &call, OPERATION, &request)?;
+    let (target, qualifier) = checked(&lambda, &call, OPERATION, &request).await?;
     let destinations = request.destination_config.unwrap_or_default();
     let config = EventInvokeConfig {
         modified_at: lambda.clock.now(),
@@ -155,7 +154,7 @@ pub(crate) async fn update_function_event_invoke_config(
     request: EventInvokeConfigRequest,
 ) -> Result<FunctionEventInvokeConfig, LambdaError> {
     const OPERATION: &str = "UpdateFunctionEventInvokeConfig";
-    let (target, qualifier) = checked(&lambda, &call, OPERATION, &request)?;
+    let (target, qualifier) = checked(&lambda, &call, OPERATION, &request).await?;
     let now = lambda.clock.now();
     let missing = (target.clone(), qualifier.clone());
     let changed =
@@ -265,7 +264,7 @@ pub(crate) async fn list_function_event_invoke_configs(
 }
 
 /// The target of Put and Update, and the qualifier that its configuration is for, when the request is sound.
-fn checked(
+async fn checked(
     lambda: &Lambda,
     call: &Call,
     operation: &'static str,
@@ -285,7 +284,8 @@ fn checked(
         other => other,
     })?;
     if let Some(config) = &request.destination_config {
-        check_destinations(lambda, &target, operation, config)?;
+        targets::check_destinations(lambda, &target, operation, config.on_success(), config.on_failure())
+            .await?;
     }
     let qualifier = qualifier_of(&target);
     Ok((target, qualifier))
@@ -304,87 +304,4 @@ fn no_config(target: &Target, qualifier: &str) -> LambdaError {
         "The function {}:{qualifier} doesn't have an EventInvokeConfig",
         target.arn()
     ))
-}
-
-fn check_destinations(
-    lambda: &Lambda,
-    target: &Target,
-    operation: &'static str,
-    config: &DestinationConfig,
-) -> Result<(), LambdaError> {
-    let (success, failure) = (config.on_success(), config.on_failure());
-    let invalid = || {
-        let part = |name: &str, arn: Option<&str>| {
-            arn.map_or_else(|| "null".to_owned(), |arn| format!("{name}(destination={arn})"))
-        };
-        LambdaError::InvalidParameter(format!(
-            "The provided destination config DestinationConfig(onSuccess={}, onFailure={}) is invalid.",
-            part("OnSuccess", success),
-            part("OnFailure", failure)
-        ))
-    };
-    let members = [
-        ("DestinationConfig.OnSuccess.Destination", success, false),
-        ("DestinationConfig.OnFailure.Destination", failure, true),
-    ];
-    for (parameter, arn, may_be_bucket) in members {
-        let Some(arn) = arn else { continue };
-        if arn.starts_with("kafka://") {
-            let why = format!("no Kafka topic can be reached: {arn}");
-            return Err(LambdaError::Unsupported { parameter, operation, why });
-        }
-        let destination = Destination::parse(arn).ok_or_else(invalid)?;
-        match destination.kind() {
-            Kind::Bucket if !may_be_bucket => return Err(invalid()),
-            Kind::Function => check_function(lambda, target, arn)?,
-            kind if !lambda.events.delivery().has(kind) => {
-                let why = format!("there is no {} here yet: {arn}", kind.service_name());
-                return Err(LambdaError::Unsupported { parameter, operation, why });
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-/// A function as destination is there, and another one.
-fn check_function(lambda: &Lambda, target: &Target, arn: &str) -> Result<(), LambdaError> {
-    let invalid = || LambdaError::InvalidParameter(format!("The destination ARN {arn} is invalid."));
-    let name = FunctionName::parse(arn).map_err(|_| invalid())?;
-    let region = name.region.as_deref().and_then(|region| region.parse().ok()).ok_or_else(invalid)?;
-    let account = name.account.as_deref().and_then(|account| account.parse().ok()).ok_or_else(invalid)?;
-    let destination = Target { account, region, name: name.name, qualifier: name.qualifier };
-    if destination.arn() == target.arn() {
-        return Err(LambdaError::InvalidParameter(
-            "You can't specify the function as a destination for itself.".to_owned(),
-        ));
-    }
-    lambda.functions.check_qualifier(&destination).map_err(|error| match error {
-        LambdaError::NotFound(_) => invalid(),
-        other => other,
-    })
-}
-
-/// A dead-letter queue is a queue or a topic that there is a service for; an empty ARN is none.
-///
-/// # Errors
-/// `InvalidParameterValueException`; `UnsupportedParameterException` naming the service.
-pub(crate) fn check_dead_letters(
-    lambda: &Lambda,
-    operation: &'static str,
-    arn: Option<&str>,
-) -> Result<(), LambdaError> {
-    let Some(arn) = arn.filter(|arn| !arn.is_empty()) else { return Ok(()) };
-    let kind = Destination::parse(arn).map(|destination| destination.kind());
-    match kind {
-        Some(kind @ (Kind::Queue | Kind::Topic)) if lambda.events.delivery().has(kind) => Ok(()),
-        Some(kind @ (Kind::Queue | Kind::Topic)) => Err(LambdaError::Unsupported {
-            parameter: "DeadLetterConfig.TargetArn",
-            operation,
-            why: format!("there is no {} here yet: {arn}", kind.service_name()),
-        }),
-        _ => Err(LambdaError::InvalidParameter(format!(
-            "The provided dead letter target {arn} is invalid: it must be an Amazon SQS queue or an Amazon SNS topic."
-        ))),
-    }
 }

@@ -20,6 +20,7 @@ pub(crate) mod resource_policy;
 pub(crate) mod runtime_updates;
 pub(crate) mod shapes;
 pub(crate) mod tags;
+mod targets;
 pub(crate) mod unsupported;
 pub(crate) mod update;
 pub(crate) mod urls;

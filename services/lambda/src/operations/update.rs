@@ -16,11 +16,11 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use super::code::{Source, architecture};
-use super::event_invoke::check_dead_letters;
 use super::shapes::{
     DeadLetterConfig, Environment, EphemeralStorage, FileSystemConfig, FunctionConfiguration, LoggingConfig,
     Shown, SnapStart, TracingConfig,
 };
+use super::targets::check_dead_letters;
 use super::unsupported::{ImageConfig, VpcConfig, Wishes};
 use super::{target, versions};
 use crate::Lambda;
@@ -132,7 +132,8 @@ pub(crate) async fn update_function_configuration(
     const OPERATION: &str = "UpdateFunctionConfiguration";
     let target = target(&call, OPERATION, &request.function_name, None)?;
     check_latest(&lambda, &target)?;
-    check_revision(&lambda.functions.get(&target)?, request.revision_id.as_deref())?;
+    let before = lambda.functions.get(&target)?;
+    check_revision(&before, request.revision_id.as_deref())?;
     Wishes {
         vpc: request.vpc_config.as_ref(),
         kms_key_arn: request.kms_key_arn.as_deref(),
@@ -162,7 +163,8 @@ pub(crate) async fn update_function_configuration(
             .transpose()?,
     };
     changes.check(target.account)?;
-    check_dead_letters(&lambda, OPERATION, changes.dead_letter_arn.as_deref())?;
+    let role = changes.role.as_deref().unwrap_or(&before.settings.role);
+    check_dead_letters(&lambda, &target, OPERATION, role, changes.dead_letter_arn.as_deref()).await?;
     if let Some(runtime) = &changes.runtime {
         check_runtime(runtime, &lambda.runtimes).await?;
     }
