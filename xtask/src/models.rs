@@ -49,6 +49,7 @@ fn derive(folders: &Folders) -> Result<Vec<(String, Vec<u8>)>, String> {
             target_prefix: table.target_prefix,
             protocols: table.protocols.clone(),
             has_url_member: table.url_member.is_some(),
+            has_unsigned: table.operations.iter().any(|operation| operation.unsigned),
         });
         files.push((format!("{}.bin", table.id), encode(&table)?));
     }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use model::{Catalog, Protocol};
-use wire::sigv4::{Dialect, Signature};
+use wire::sigv4::{AuthError, Dialect, Signature};
 use wire::{ErrorForm, EventEncoder, Pieces, Route, WireError};
 
 use crate::answer::Body;
@@ -20,7 +20,7 @@ use crate::body::{self, BodyError, Taken};
 use crate::origin::{self, Verdict};
 use crate::server::Gate;
 use crate::sites::{self, Site};
-use crate::{SourceKind, admin, downloads};
+use crate::{AuthMode, SourceKind, admin, downloads};
 
 /// What the access log tells of a request beyond its head and its status.
 #[derive(Default)]
@@ -233,10 +233,10 @@ struct Admitted {
     body: Bytes,
 }
 
+/// The longest unsigned form that is looked into for an operation that needs no signature, in bytes.
+const UNSIGNED_FORM_BYTES: usize = 16 * 1024;
+
 /// Routes and authenticates a request and reads its body, none of it before what comes before it is settled.
-///
-/// Simplifying assumption: where the body names the operation (query protocol), unsigned requests are refused even if
-/// the model lets the operation have them.
 async fn admit(
     gate: &Gate,
     parts: &Parts,
@@ -260,6 +260,9 @@ async fn admit(
         Some(route) => (route.error_form(), dialect_of(route.protocol)),
         None => (ErrorForm::guess(parts), Dialect::Xml),
     };
+    if early.is_none() && matches!(found, Ok(None)) && inner.config.auth != AuthMode::Off {
+        return admit_unsigned_form(gate, parts, body, taken).await;
+    }
     let unsigned_allowed = early.as_ref().is_some_and(|route| route.operation.unsigned);
     let claim = match auth::claim(inner, found, unsigned_allowed) {
         Ok(claim) => claim,
@@ -282,6 +285,36 @@ async fn admit(
         Some(route) => route,
         None => wire::route(Catalog::embedded(), parts, &body, signing_name.as_deref())?,
     };
+    Ok(Admitted { route, sender, body })
+}
+
+/// Admits a form without a signature if the operation that it names needs none. A stranger makes us read a little for
+/// that, and no more.
+async fn admit_unsigned_form(
+    gate: &Gate,
+    parts: &Parts,
+    body: Incoming,
+    taken: &mut Taken<'_>,
+) -> Result<Admitted, Failed> {
+    let inner = &*gate.inner;
+    let missing = |form, close| {
+        let error = AuthError::Missing.to_api(Dialect::Xml);
+        Failed { error, form, close }
+    };
+    let form = ErrorForm::guess(parts);
+    let timeout = inner.config.read_timeout;
+    let body = match body::read(body, &parts.headers, UNSIGNED_FORM_BYTES, timeout, taken).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => return Err(missing(form, true)),
+        Err(error) => return Err(body_failure(error, form, None, UNSIGNED_FORM_BYTES)),
+    };
+    let route = match wire::route(Catalog::embedded(), parts, &body, None) {
+        Ok(route) if route.operation.unsigned => route,
+        _ => return Err(missing(form, false)),
+    };
+    let refused = |refusal: auth::Refusal| Failed::new(refusal.to_api(Dialect::Xml), route.error_form());
+    let claim = auth::claim(inner, Ok(None), true).map_err(refused)?;
+    let sender = claim.confirm(inner, parts, &body).map_err(refused)?;
     Ok(Admitted { route, sender, body })
 }
 

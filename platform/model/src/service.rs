@@ -40,6 +40,8 @@ pub struct ServiceEntry {
     pub protocols: Vec<Protocol>,
     /// Whether a request's own URL may name the resource: see [`ServiceModel::url_member`].
     pub has_url_member: bool,
+    /// Whether some operation is taken without a signature.
+    pub has_unsigned: bool,
 }
 
 /// A service's model.

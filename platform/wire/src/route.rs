@@ -181,6 +181,11 @@ impl Request<'_> {
             let speaks = |entry: &ServiceEntry| entry.protocols.contains(&Protocol::Query);
             self.find(|entry| speaks(entry) && Some(entry.api_version) == version)
         };
+        if let (None, None) = (self.signing_name, version)
+            && let Some(service) = self.by_link(action)
+        {
+            return self.operation(service, &action.name, Protocol::Query);
+        }
         let Some(service) = by_name.or_else(by_version).or_else(|| self.by_own_url(action)) else {
             return self.unknown_service(action.unknown());
         };
@@ -191,6 +196,20 @@ impl Request<'_> {
             return self.fail(Some(service), Some(Protocol::Query), action.unknown());
         }
         self.operation(service, &action.name, Protocol::Query)
+    }
+
+    /// The service of a link as messages have them: neither signature nor version, to the bare address. Only operations
+    /// that are taken so are meant.
+    fn by_link(&self, action: &Action) -> Option<&'static ServiceModel> {
+        if self.parts.uri.path() != "/" {
+            return None;
+        }
+        let speaks = |entry: &ServiceEntry| entry.has_unsigned && entry.protocols.contains(&Protocol::Query);
+        let mut slots = (0..).zip(self.catalog.entries()).filter(|(_, entry)| speaks(entry));
+        slots.find_map(|(slot, _)| {
+            let service = self.catalog.at(slot)?;
+            service.operation(&action.name).filter(|operation| operation.unsigned).map(|_| service)
+        })
     }
 
     /// The service of a request without signature and version that goes to a path of its own: one whose resources have
@@ -326,6 +345,15 @@ mod tests {
         // The bare address is no resource.
         assert!(go(&parts("POST", "/", &[FORM]), body, Some("sqs")).is_err());
         assert!(go(&form, "Action=Nonsense", None).is_err());
+    }
+
+    #[test]
+    fn a_link_of_a_message() {
+        let link = "/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-east-1:000000000000:t&Token=abc";
+        let route = go(&parts("GET", link, &[]), "", None).unwrap();
+        assert_eq!((route.service.id, route.operation.name), ("sns", "ConfirmSubscription"));
+        // What needs a signature needs a version, too.
+        assert!(go(&parts("GET", "/?Action=ListTopics", &[]), "", None).is_err());
     }
 
     #[test]

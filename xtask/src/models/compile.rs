@@ -34,7 +34,9 @@ pub(super) fn service(line: &ServiceLine, mut facts: Facts) -> Result<ServiceMod
     let mut operations = Vec::with_capacity(facts.operations.len());
     for (name, operation_facts) in &facts.operations {
         let made = operation(name, operation_facts, &ids);
-        operations.push(made.map_err(|error| format!("operation {name}: {error}"))?);
+        let mut made = made.map_err(|error| format!("operation {name}: {error}"))?;
+        made.unsigned |= line.unsigned.contains(name);
+        operations.push(made);
     }
     let rest = protocols.iter().any(|p| matches!(p, Protocol::RestJson | Protocol::RestXml));
     let bindings = operations.iter().map(|operation| binding(operation, &shapes)).collect();

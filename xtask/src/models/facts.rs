@@ -2,7 +2,7 @@
 //!
 //! Form of the files: <https://github.com/boto/botocore> (`data/*/*/service-2.json`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::marker::PhantomData;
@@ -51,6 +51,9 @@ pub(super) struct ServiceLine {
     pub(super) missing_member: Option<(String, String)>,
     /// The service also takes the `query` protocol, of which its model does not tell any more.
     pub(super) query: Option<QueryFacts>,
+    /// Operations that are taken without a signature, where the model does not tell.
+    #[serde(default)]
+    pub(super) unsigned: BTreeSet<String>,
     /// Corrections of the facts.
     #[serde(default)]
     pub(super) patches: Vec<Patch>,

@@ -1,7 +1,10 @@
 //! Who is let in, in each mode, and what the others are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use base::ApiError;
+use frontdoor::{Call, Service};
 use gateway::{AuthMode, SourceKind};
 
 use crate::house::{Answer, Ask, House};
@@ -51,6 +54,41 @@ async fn an_unsigned_request_is_refused() {
     assert_refused(&answer, 403, "MissingAuthenticationTokenException");
     let answer = house.ask(Ask::query(WHO).unsigned()).await;
     assert_refused(&answer, 403, "MissingAuthenticationToken");
+}
+
+#[tokio::test]
+async fn what_needs_no_signature_is_taken_without_one_and_by_nobody_in_particular() {
+    #[derive(serde::Deserialize)]
+    struct Confirm {
+        #[serde(rename = "TopicArn")]
+        topic_arn: String,
+        #[serde(rename = "Token")]
+        _token: String,
+    }
+    #[derive(serde::Serialize)]
+    struct Confirmed {
+        #[serde(rename = "SubscriptionArn")]
+        arn: String,
+    }
+    async fn confirm(_: Arc<()>, call: Call, input: Confirm) -> Result<Confirmed, ApiError> {
+        Ok(Confirmed { arn: format!("{} {:?}", input.topic_arn, call.principal()) })
+    }
+    let service = || Service::new("sns", Arc::new(())).on("ConfirmSubscription", confirm).build();
+    let house = House::serving(service(), AuthMode::Enforce, SourceKind::Outside, |_| {}).await;
+    let link = "Action=ConfirmSubscription&TopicArn=t&Token=abc";
+    let answer = house.ask(Ask::new("GET", &format!("/?{link}"))).await;
+    assert_eq!(answer.status, 200, "{answer:?} {}", answer.text());
+    assert!(answer.text().contains("<SubscriptionArn>t Anonymous</SubscriptionArn>"), "{}", answer.text());
+    let versioned = format!("{link}&Version=2010-03-31");
+    for form in [link, versioned.as_str()] {
+        let answer = house.ask(Ask::query(form).unsigned()).await;
+        assert_eq!(answer.status, 200, "{answer:?} {}", answer.text());
+    }
+    // Neither another operation nor a long form gets any further.
+    let answer = house.ask(Ask::query("Action=Publish&Version=2010-03-31&Message=x").unsigned()).await;
+    assert_refused(&answer, 403, "MissingAuthenticationToken");
+    let long = format!("{link}&Padding={}", "x".repeat(17 * 1024));
+    assert_refused(&house.ask(Ask::query(&long).unsigned()).await, 403, "MissingAuthenticationToken");
 }
 
 #[tokio::test]
