@@ -11,7 +11,8 @@ use clap::Args;
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use wire::sigv4::{Signer, sign};
 
 /// A function may run for 15 minutes; an answer takes no longer than that and a little.
@@ -99,6 +100,31 @@ impl Client {
             .map_err(|error| error.to_string())?;
         let answer = self.send(Request::from_parts(parts, body)).await?;
         if answer.status().is_success() { Ok(answer) } else { Err(error_line(&answer)) }
+    }
+
+    /// Calls an operation of a service that speaks JSON 1.0, by its target, such as `AmazonSQS.ListQueues`.
+    pub(crate) async fn json<Req: Serialize, Res: DeserializeOwned>(
+        &self,
+        service: &str,
+        target: &str,
+        input: &Req,
+    ) -> Result<Res, String> {
+        let body = serde_json::to_vec(input).map_err(|error| error.to_string())?;
+        let request = Request::builder()
+            .method(http::Method::POST)
+            .uri("/")
+            .header(header::CONTENT_TYPE, "application/x-amz-json-1.0")
+            .header("x-amz-target", target)
+            .body(Bytes::from(body))
+            .map_err(|error| error.to_string())?;
+        let answer = self.signed(service, request).await?;
+        let body: &[u8] = if answer.body().is_empty() { b"{}" } else { answer.body() };
+        serde_json::from_slice(body).map_err(|error| format!("not an answer of {target}: {error}"))
+    }
+
+    /// The region that is asked.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
     }
 
     /// Calls the private API of the server.

@@ -6,6 +6,7 @@ mod doctor;
 mod invocations;
 mod invoke;
 mod logs;
+mod queue;
 mod run;
 mod start;
 
@@ -29,6 +30,8 @@ pub(crate) enum Command {
     Invocations(invocations::Invocations),
     /// Show a function's logs
     Logs(logs::Logs),
+    /// Look at queues, and bring failed messages back
+    Queue(queue::Queue),
     /// Tell which protections and runtimes are in force on this host
     Doctor(doctor::Doctor),
     /// Show or move a running server's clock
@@ -53,6 +56,7 @@ impl Command {
                 Command::Invoke(command) => command.run().await,
                 Command::Invocations(command) => command.run().await,
                 Command::Logs(command) => command.run().await,
+                Command::Queue(command) => Box::pin(command.run()).await,
                 Command::Doctor(command) => command.run().await,
                 Command::Clock(command) => command.run().await,
                 Command::SupportTable(command) => Box::pin(command.run()).await,

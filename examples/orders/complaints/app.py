@@ -1,0 +1,5 @@
+"""Is told of what the intake could not take."""
+
+
+def handler(record, context):
+    print(f"not an order: {record['requestPayload']}: {record['responsePayload']['errorMessage']}")

@@ -1,0 +1,245 @@
+//! `lamplighter queue peek`: what is in a queue, without receiving it; and for what failed, why.
+//!
+//! Why a message failed is known from three places: what Lambda noted when a function that reads the queue failed, the
+//! attributes that Lambda gives an asynchronous event's dead letter, and the record that a destination gets.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use base::Timestamp;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use super::super::Ending;
+use super::sqs::{QueueRef, name_of};
+use crate::client::{Client, encode_segment};
+use crate::ui;
+
+/// Look at a queue's messages without receiving them.
+#[derive(Args)]
+pub(crate) struct Peek {
+    /// The queue's name, URL or ARN
+    queue: String,
+    /// So many messages at most
+    #[arg(long, default_value_t = 10)]
+    limit: usize,
+    /// As JSON, with all there is to know
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    now_ms: i64,
+    messages: Vec<Peeked>,
+}
+
+/// A message as the server shows it.
+#[derive(Deserialize, Serialize)]
+struct Peeked {
+    message_id: String,
+    body: String,
+    attributes: BTreeMap<String, Attribute>,
+    state: String,
+    receive_count: u32,
+    sent_at_ms: i64,
+    first_received_at_ms: Option<i64>,
+    visible_at_ms: Option<i64>,
+    dead_letter_source: Option<String>,
+    group_id: Option<String>,
+    deduplication_id: Option<String>,
+    sequence_number: Option<String>,
+    trace_header: Option<String>,
+    /// What Lambda noted of it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    failure: Option<Failure>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Attribute {
+    data_type: String,
+    value: String,
+}
+
+/// What Lambda noted when a function did not handle a message.
+#[derive(Deserialize, Serialize)]
+struct Failure {
+    source_arn: String,
+    function_arn: String,
+    attempts: u32,
+    first_failed_at: i64,
+    last_failed_at: i64,
+    error_type: String,
+    error_message: String,
+    request_ids: Vec<String>,
+}
+
+impl Peek {
+    pub(crate) async fn run(self, client: &Client) -> Ending {
+        let queue = QueueRef::find(client, &self.queue).await?;
+        let path = format!(
+            "queues/messages?account={}&region={}&queue={}&limit={}",
+            queue.account,
+            client.region(),
+            encode_segment(&queue.name),
+            self.limit
+        );
+        let answer = client.admin("GET", &path, String::new()).await?;
+        let mut answer: Answer = serde_json::from_slice(&answer)
+            .map_err(|error| format!("the server's answer is no list of messages: {error}"))?;
+        for message in &mut answer.messages {
+            if message.receive_count > 0 || message.dead_letter_source.is_some() {
+                message.failure = failure(client, &message.message_id).await?;
+            }
+        }
+        if self.json {
+            let text = serde_json::to_string_pretty(&answer.messages).map_err(|error| error.to_string())?;
+            ui::line(&text);
+        } else if answer.messages.is_empty() {
+            ui::note(&format!("{} has no messages", queue.name));
+        } else {
+            for message in &answer.messages {
+                message.show(answer.now_ms);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn failure(client: &Client, message_id: &str) -> Result<Option<Failure>, String> {
+    let path = format!("failures?id={}", encode_segment(message_id));
+    let answer = client.admin("GET", &path, String::new()).await?;
+    serde_json::from_slice(&answer).map_err(|error| format!("the server's answer is no failure: {error}"))
+}
+
+impl Peeked {
+    fn show(&self, now_ms: i64) {
+        let state = match (self.state.as_str(), self.visible_at_ms) {
+            ("in_flight", Some(until)) => format!("in flight for {}", span(until - now_ms)),
+            ("delayed", Some(until)) => format!("delayed for {}", span(until - now_ms)),
+            (state, _) => state.replace('_', " "),
+        };
+        let received = match self.receive_count {
+            0 => "never received".to_owned(),
+            1 => "received once".to_owned(),
+            count => format!("received {count} times"),
+        };
+        let age = span(now_ms - self.sent_at_ms);
+        ui::line(&format!("{}  {state}, {received}, {age} old", ui::bold(&self.message_id)));
+        let part = |name: &str, text: &str| ui::line(&format!("  {name:<10} {text}"));
+        part("body", &shortened(&self.body));
+        for (name, attribute) in &self.attributes {
+            part("attribute", &format!("{name} = {} ({})", attribute.value, attribute.data_type));
+        }
+        if let Some(group) = &self.group_id {
+            part("group", group);
+        }
+        if let Some(source) = &self.dead_letter_source {
+            part("came from", name_of(source));
+        }
+        for line in self.why() {
+            part("failed", &line);
+        }
+    }
+
+    /// Why the message failed, as far as it is known.
+    fn why(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(failure) = &self.failure {
+            lines.push(format!(
+                "{} in {} after {} ({}): {}",
+                failure.error_type,
+                function_of(&failure.function_arn),
+                if failure.attempts == 1 {
+                    "1 attempt".to_owned()
+                } else {
+                    format!("{} attempts", failure.attempts)
+                },
+                Timestamp(failure.last_failed_at).iso8601(),
+                shortened(&failure.error_message),
+            ));
+            lines.push(format!("in requests {}", failure.request_ids.join(", ")));
+        }
+        let attribute = |name: &str| self.attributes.get(name).map(|attribute| attribute.value.as_str());
+        if let (Some(request), Some(message)) = (attribute("RequestID"), attribute("ErrorMessage")) {
+            let code = attribute("ErrorCode").unwrap_or("?");
+            lines.push(format!("asynchronous invoke {request}, status {code}: {}", shortened(message)));
+        }
+        if let Ok(record) = serde_json::from_str::<Record>(&self.body) {
+            lines.push(record.why());
+        }
+        lines
+    }
+}
+
+/// The record of an asynchronous invoke, as a destination gets it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    request_context: RecordContext,
+    response_payload: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordContext {
+    request_id: String,
+    function_arn: String,
+    condition: String,
+    approximate_invoke_count: u32,
+}
+
+impl Record {
+    fn why(&self) -> String {
+        let context = &self.request_context;
+        let error = self.response_payload.as_ref().and_then(|payload| payload["errorMessage"].as_str());
+        format!(
+            "{} of {} after {} invokes, request {}{}",
+            context.condition,
+            function_of(&context.function_arn),
+            context.approximate_invoke_count,
+            context.request_id,
+            error.map(|error| format!(": {}", shortened(error))).unwrap_or_default(),
+        )
+    }
+}
+
+/// A function's name in its ARN, with its version or alias.
+fn function_of(arn: &str) -> &str {
+    arn.split_once(":function:").map_or(arn, |(_, name)| name)
+}
+
+/// One line of at most 300 characters.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 300;
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST).collect();
+    if text.chars().nth(MOST).is_some() { format!("{line}... ({} bytes)", text.len()) } else { line }
+}
+
+/// A time span for a person.
+fn span(ms: i64) -> String {
+    match ms.max(0) / 1000 {
+        s if s < 120 => format!("{s} s"),
+        s if s < 7200 => format!("{} min", s / 60),
+        s if s < 172_800 => format!("{} h", s / 3600),
+        s => format!("{} days", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_in_the_unit_that_fits() {
+        let told: Vec<String> = [0, 119_000, 120_000, 7_200_000, 172_800_000].into_iter().map(span).collect();
+        assert_eq!(told, ["0 s", "119 s", "2 min", "2 h", "2 days"]);
+    }
+
+    #[test]
+    fn a_destination_record_says_why() {
+        let body = r#"{"version":"1.0","requestContext":{"requestId":"r","functionArn":"arn:aws:lambda:us-east-1:1:function:f:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3},"responsePayload":{"errorMessage":"no"}}"#;
+        let record: Record = serde_json::from_str(body).unwrap();
+        assert_eq!(record.why(), "RetriesExhausted of f:$LATEST after 3 invokes, request r: no");
+    }
+}
