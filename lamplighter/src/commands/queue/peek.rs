@@ -3,7 +3,6 @@
 //! Why a message failed is known from three places: what Lambda noted when a function that reads the queue failed, the
 //! attributes that Lambda gives an asynchronous event's dead letter, and the record that a destination gets.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use base::Timestamp;
@@ -29,6 +28,7 @@ pub(crate) struct Peek {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
     now_ms: i64,
     messages: Vec<Peeked>,
@@ -36,29 +36,35 @@ struct Answer {
 
 /// A message as the server shows it.
 #[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Peeked {
     message_id: String,
     body: String,
-    attributes: BTreeMap<String, Attribute>,
+    attributes: Vec<Attribute>,
     state: String,
     receive_count: u32,
     sent_at_ms: i64,
     first_received_at_ms: Option<i64>,
-    visible_at_ms: Option<i64>,
-    dead_letter_source: Option<String>,
+    hidden_until_ms: Option<i64>,
+    sender_id: String,
     group_id: Option<String>,
     deduplication_id: Option<String>,
-    sequence_number: Option<String>,
-    trace_header: Option<String>,
+    dead_letter_source_arn: Option<String>,
     /// What Lambda noted of it.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
 }
 
 #[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Attribute {
+    name: String,
     data_type: String,
-    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    string_value: Option<String>,
+    /// As base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary_value: Option<String>,
 }
 
 /// What Lambda noted when a function did not handle a message.
@@ -88,7 +94,7 @@ impl Peek {
         let mut answer: Answer = serde_json::from_slice(&answer)
             .map_err(|error| format!("the server's answer is no list of messages: {error}"))?;
         for message in &mut answer.messages {
-            if message.receive_count > 0 || message.dead_letter_source.is_some() {
+            if message.receive_count > 0 || message.dead_letter_source_arn.is_some() {
                 message.failure = failure(client, &message.message_id).await?;
             }
         }
@@ -114,10 +120,11 @@ async fn failure(client: &Client, message_id: &str) -> Result<Option<Failure>, S
 
 impl Peeked {
     fn show(&self, now_ms: i64) {
-        let state = match (self.state.as_str(), self.visible_at_ms) {
-            ("in_flight", Some(until)) => format!("in flight for {}", span(until - now_ms)),
+        let state = match (self.state.as_str(), self.hidden_until_ms) {
+            ("inFlight", Some(until)) => format!("in flight for {}", span(until - now_ms)),
+            ("inFlight", None) => "in flight".to_owned(),
             ("delayed", Some(until)) => format!("delayed for {}", span(until - now_ms)),
-            (state, _) => state.replace('_', " "),
+            (state, _) => state.to_owned(),
         };
         let received = match self.receive_count {
             0 => "never received".to_owned(),
@@ -128,13 +135,14 @@ impl Peeked {
         ui::line(&format!("{}  {state}, {received}, {age} old", ui::bold(&self.message_id)));
         let part = |name: &str, text: &str| ui::line(&format!("  {name:<10} {text}"));
         part("body", &shortened(&self.body));
-        for (name, attribute) in &self.attributes {
-            part("attribute", &format!("{name} = {} ({})", attribute.value, attribute.data_type));
+        for Attribute { name, data_type, string_value, binary_value } in &self.attributes {
+            let value = string_value.as_ref().or(binary_value.as_ref()).map_or("", String::as_str);
+            part("attribute", &format!("{name} = {} ({data_type})", shortened(value)));
         }
         if let Some(group) = &self.group_id {
             part("group", group);
         }
-        if let Some(source) = &self.dead_letter_source {
+        if let Some(source) = &self.dead_letter_source_arn {
             part("came from", name_of(source));
         }
         for line in self.why() {
@@ -160,7 +168,10 @@ impl Peeked {
             ));
             lines.push(format!("in requests {}", failure.request_ids.join(", ")));
         }
-        let attribute = |name: &str| self.attributes.get(name).map(|attribute| attribute.value.as_str());
+        let attribute = |name: &str| {
+            let found = self.attributes.iter().find(|attribute| attribute.name == name)?;
+            found.string_value.as_deref()
+        };
         if let (Some(request), Some(message)) = (attribute("RequestID"), attribute("ErrorMessage")) {
             let code = attribute("ErrorCode").unwrap_or("?");
             lines.push(format!("asynchronous invoke {request}, status {code}: {}", shortened(message)));
