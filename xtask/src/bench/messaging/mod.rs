@@ -101,9 +101,11 @@ fn in_threads<T: Send>(
 /// A server that lacks an operation is no failure, but has no numbers.
 fn or_skipped(scenario: &str, outcome: Result<Findings, String>) -> Result<Findings, String> {
     match outcome {
-        Err(error) if error.contains("UnsupportedOperation") || error.contains("UnknownOperation") => {
+        Err(error) if error.contains("Unsupported") || error.contains("UnknownOperation") => {
+            // The body is the last line of what an answer says.
+            let reason = error.lines().last().unwrap_or_default().trim();
             let mut findings = Findings::default();
-            findings.note(scenario, format!("skipped, the server cannot do it yet: {error}"));
+            findings.note(scenario, format!("skipped, the server cannot do it: {reason}"));
             Ok(findings)
         }
         outcome => outcome,
