@@ -22,6 +22,8 @@ const PROGRAMS: [(&str, &str); 7] = [
 pub(crate) struct Installed {
     /// The interpreter of the Python environment.
     pub(crate) python: PathBuf,
+    /// The interpreter of the environment with an SDK that still speaks the query protocol to SQS.
+    pub(crate) query_python: PathBuf,
     /// The folder with `node_modules`.
     pub(crate) npm: PathBuf,
 }
@@ -30,7 +32,8 @@ pub(crate) struct Installed {
 pub(crate) fn set_up() -> Result<Installed, String> {
     debian_packages()?;
     let python = python_environment("venv", &["tests/requirements.txt", "runtimes/tests/requirements.txt"])?;
-    Ok(Installed { python, npm: npm_packages()? })
+    let query_python = python_environment("venv-query", &["tests/sqs/query-sdk.txt"])?;
+    Ok(Installed { python, query_python, npm: npm_packages()? })
 }
 
 fn debian_packages() -> Outcome {
@@ -101,6 +104,7 @@ pub(crate) fn test_environment(installed: &Installed) -> Vec<(&'static str, Path
     let joined = std::env::join_paths(node_runtimes).map(PathBuf::from).unwrap_or_default();
     vec![
         ("LAMPLIGHTER_BIN", tools::target_dir().join("debug/lamplighter")),
+        ("LAMPLIGHTER_QUERY_PYTHON", installed.query_python.clone()),
         ("LAMPLIGHTER_RUNTIMES", joined),
         ("LAMPLIGHTER_TEST_CACHE", tools::cache()),
         ("NODE_PATH", modules),

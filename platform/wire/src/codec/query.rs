@@ -107,7 +107,8 @@ fn structure(service: &'static ServiceModel, shape: &'static Shape, tree: &Tree)
     for member in &shape.members {
         let inner = service.shape(member.shape);
         let name = wire_name(member, inner);
-        if let Some(child) = tree.child(name)
+        // SDKs of the past went by the one name, documentation by the other.
+        if let Some(child) = tree.child(name).or_else(|| tree.child(member.wire_name))
             && let Some(value) = value(service, member, inner, child)?
         {
             entries.push((Cow::Borrowed(member.name), value));
