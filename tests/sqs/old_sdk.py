@@ -5,10 +5,10 @@ import sys
 import boto3
 from botocore.exceptions import ClientError
 
-endpoint, name = sys.argv[1:]
+endpoint, name = sys.argv[1:3]
 sqs = boto3.client("sqs", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test",
                    aws_secret_access_key="test")
-assert sqs.meta.service_model.protocol_name == "query"
+assert sqs.meta.service_model.metadata["protocol"] == "query"
 seen = {}
 
 
@@ -38,7 +38,7 @@ seen["listed"] = sqs.list_queues(QueueNamePrefix=name)["QueueUrls"]
 seen["page"] = plain(sqs.list_queues(QueueNamePrefix=name, MaxResults=1))
 sqs.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "0", "MaximumMessageSize": "2048"})
 seen["attributes"] = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-sqs.tag_queue(QueueUrl=url, Tags={"more": "<&>"})
+sqs.tag_queue(QueueUrl=url, Tags={"more": "=+ ü"})
 sqs.untag_queue(QueueUrl=url, TagKeys=["b"])
 seen["tags"] = sqs.list_queue_tags(QueueUrl=url)["Tags"]
 seen["sources"] = plain(sqs.list_dead_letter_source_queues(QueueUrl=dead))

@@ -74,7 +74,7 @@ def test_a_queues_life_through_an_sdk_of_the_query_days(server, unique):
     attributes = seen["attributes"]
     assert attributes["MaximumMessageSize"] == "2048" and attributes["QueueArn"] == arn
     assert json.loads(attributes["RedrivePolicy"]) == {"deadLetterTargetArn": f"{arn}-dead", "maxReceiveCount": 2}
-    assert seen["tags"] == {"team": "a", "more": "<&>"}
+    assert seen["tags"] == {"team": "a", "more": "=+ ü"}
     assert seen["sources"] == {"queueUrls": [seen["url"]]}
     assert seen["policy"]["Statement"][0]["Action"] == ["SQS:SendMessage", "SQS:GetQueueUrl"]
     assert seen["modelled"].endswith("The specified queue does not exist.")
