@@ -9,6 +9,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -82,6 +83,19 @@ where
 pub(crate) struct Committer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    gathering: Arc<AtomicUsize>,
+}
+
+/// While it is there, the committer waits a little for further transactions before it syncs. See [`crate::Store::gather`].
+#[must_use = "transactions are gathered as long as it is there"]
+pub struct Gather {
+    gathering: Arc<AtomicUsize>,
+}
+
+impl Drop for Gather {
+    fn drop(&mut self) {
+        self.gathering.fetch_sub(1, Ordering::Release);
+    }
 }
 
 /// What the thread needs to start.
@@ -95,7 +109,9 @@ pub(crate) struct Start {
 impl Committer {
     pub(crate) fn start(start: Start) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits::QUEUE_LENGTH);
+        let gathering = Arc::<AtomicUsize>::default();
         let worker = Worker {
+            gathering: Arc::clone(&gathering),
             engine: start.engine,
             watches: start.watches,
             overlay: start.overlay,
@@ -104,7 +120,12 @@ impl Committer {
         };
         let thread =
             std::thread::Builder::new().name("store-committer".into()).spawn(move || worker.run(jobs))?;
-        Ok(Committer { queue: Some(queue), thread: Some(thread) })
+        Ok(Committer { queue: Some(queue), thread: Some(thread), gathering })
+    }
+
+    pub(crate) fn gather(&self) -> Gather {
+        self.gathering.fetch_add(1, Ordering::Relaxed);
+        Gather { gathering: Arc::clone(&self.gathering) }
     }
 
     /// Queues a transaction; waits while the queue is full.
@@ -149,6 +170,8 @@ struct Worker {
     overlay: Overlay,
     time_limit: Duration,
     poisoned: Option<Arc<str>>,
+    /// How many callers are about to send more.
+    gathering: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -172,10 +195,12 @@ impl Worker {
         while let Some(mut job) = next {
             let outcome = self.run_one(&*view, &mut *job);
             ran.push((job, outcome));
+            let gathering = self.gathering.load(Ordering::Acquire) > 0;
+            let time = if gathering { limits::GATHER_TIME } else { limits::BATCH_TIME };
             let room = ran.len() < limits::BATCH_JOBS
                 && self.overlay.bytes < limits::BATCH_BYTES
-                && started.elapsed() < limits::BATCH_TIME;
-            next = if room { jobs.try_recv().ok() } else { None };
+                && started.elapsed() < time;
+            next = if room { self.next(jobs, started) } else { None };
         }
         // The view goes before the commit: an engine may want to clean up behind its last reader.
         drop(view);
@@ -185,6 +210,21 @@ impl Worker {
                 Ok(()) => outcome,
                 Err(cause) => Err(StoreError::Poisoned { cause: Arc::clone(cause) }),
             });
+        }
+    }
+
+    /// The next transaction of this batch: what is queued, or what comes while somebody gathers.
+    fn next(&self, jobs: &mut mpsc::Receiver<Box<dyn Job>>, started: Instant) -> Option<Box<dyn Job>> {
+        loop {
+            // In this order: what was sent before the gathering ended is seen.
+            let gathering = self.gathering.load(Ordering::Acquire) > 0;
+            match jobs.try_recv() {
+                Ok(job) => return Some(job),
+                Err(_) if gathering && started.elapsed() < limits::GATHER_TIME => {
+                    std::thread::sleep(limits::GATHER_STEP);
+                }
+                Err(_) => return None,
+            }
         }
     }
 

@@ -42,6 +42,7 @@ use bytes::Bytes;
 
 pub use crate::blob::{BlobId, BlobStore, BlobWriter, Sweep};
 pub use crate::claim::Claim;
+pub use crate::committer::Gather;
 pub use crate::error::{EngineError, StoreError, TxError};
 pub use crate::export::ExportSummary;
 pub use crate::key::{Key, KeyBuilder, KeyError, KeyReader};
@@ -220,6 +221,13 @@ impl Store {
     async fn run<T, E>(&self, job: Box<dyn Job>, answer: Reply<T, E>) -> Result<Result<T, E>, StoreError> {
         self.inner.committer.send(job).await?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Makes one durable commit of what is sent while the answer is there, or not much more than one: the committer
+    /// waits for further transactions, for a bounded time, before it syncs. Hold it while sending, drop it before waiting
+    /// for outcomes. Everybody's transactions wait along, so hold it for microseconds.
+    pub fn gather(&self) -> Gather {
+        self.inner.committer.gather()
     }
 
     /// The newest committed value of a key. Synchronous: a cached read takes microseconds.

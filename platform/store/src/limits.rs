@@ -19,3 +19,7 @@ pub(crate) const BATCH_JOBS: usize = 1024;
 pub(crate) const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How long closures are gathered for one sync.
 pub(crate) const BATCH_TIME: Duration = Duration::from_millis(10);
+/// How long a batch waits for what somebody gathers.
+pub(crate) const GATHER_TIME: Duration = Duration::from_millis(50);
+/// How often it looks meanwhile.
+pub(crate) const GATHER_STEP: Duration = Duration::from_micros(20);

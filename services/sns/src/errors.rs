@@ -4,7 +4,6 @@ use base::ApiError;
 use store::{StoreError, TxError};
 
 /// Errors of the operations.
-#[allow(dead_code)] // until the operations use them
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SnsError {
     #[error("Topic does not exist")]
@@ -18,6 +17,21 @@ pub(crate) enum SnsError {
     Other { code: &'static str, message: String },
     #[error("store: {0}")]
     Store(#[from] StoreError),
+}
+
+impl SnsError {
+    /// `Invalid parameter: ` and what is wrong.
+    pub(crate) fn invalid(why: impl Into<String>) -> Self {
+        SnsError::InvalidParameter(why.into())
+    }
+
+    pub(crate) fn other(code: &'static str, message: impl Into<String>) -> Self {
+        SnsError::Other { code, message: message.into() }
+    }
+
+    pub(crate) fn no_subscription() -> Self {
+        SnsError::other("NotFoundException", "Subscription does not exist")
+    }
 }
 
 impl From<SnsError> for ApiError {
@@ -37,5 +51,11 @@ impl From<TxError> for SnsError {
     /// A stored record that cannot be decoded, outside a transaction.
     fn from(error: TxError) -> Self {
         SnsError::Store(error.into())
+    }
+}
+
+impl From<store::ValueError> for SnsError {
+    fn from(error: store::ValueError) -> Self {
+        SnsError::Store(TxError::from(error).into())
     }
 }

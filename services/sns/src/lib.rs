@@ -5,24 +5,42 @@
 //!
 //! Keys in the store: see [`keys`].
 
+mod access;
+mod address;
+mod couriers;
+mod deliver;
 mod errors;
+mod fifo;
+mod housekeeping;
 mod keys;
-#[allow(dead_code)] // until topics publish
+mod known;
 mod message;
+mod metrics;
+mod moment;
 mod operations;
-#[allow(dead_code, unused_imports)] // until topics publish
+#[allow(dead_code, unused_imports)] // until its worker is there
 mod outside;
+mod publish;
+mod subscription;
+mod subscription_attributes;
+mod subscriptions;
+mod together;
 mod topic;
+mod topic_attributes;
+mod topic_policy;
+mod topics;
 
+pub use metrics::TopicMetrics;
 pub use outside::Certificates;
 pub use outside::outbox::{OutboxEntry, OutboxKind, OutboxQuery, OutboxRecord};
 
 use std::sync::Arc;
 
 use base::Clock;
-use frontdoor::FrontDoorHandle;
+use frontdoor::{Call, FrontDoorHandle};
 use service_delivery::Delivery;
 use store::Store;
+use tokio_util::sync::CancellationToken;
 
 /// What the service needs.
 pub struct SnsDeps {
@@ -39,7 +57,7 @@ pub struct SnsDeps {
 }
 
 /// The service. One per server.
-#[allow(dead_code)] // until the operations use them
+#[allow(dead_code)] // until all operations are there
 pub struct Sns {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
@@ -47,6 +65,10 @@ pub struct Sns {
     pub(crate) delivery: Delivery,
     pub(crate) endpoint: String,
     pub(crate) outside: outside::Outside,
+    pub(crate) cache: known::Cache,
+    pub(crate) couriers: couriers::Couriers,
+    pub(crate) metrics: metrics::Metrics,
+    stopped: CancellationToken,
 }
 
 impl Sns {
@@ -60,7 +82,22 @@ impl Sns {
             front_door: deps.front_door,
             delivery: deps.delivery,
             endpoint: deps.endpoint,
+            cache: known::Cache::default(),
+            couriers: couriers::Couriers::default(),
+            metrics: metrics::Metrics::default(),
+            stopped: CancellationToken::new(),
         })
+    }
+
+    /// What happened at topics since the server started, by their ARNs.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<(String, TopicMetrics)> {
+        self.metrics.read()
+    }
+
+    /// What links in messages begin with: where the caller found the platform.
+    pub(crate) fn base_url(&self, call: &Call) -> String {
+        call.host().map_or_else(|| self.endpoint.clone(), |host| format!("http://{host}"))
     }
 
     /// Starts what works in the background: deliveries that a stopped server left.
@@ -69,12 +106,20 @@ impl Sns {
     /// When the store cannot be read.
     pub fn start(self: &Arc<Self>) -> Result<(), store::StoreError> {
         self.outside.start(Arc::clone(self));
-        Ok(())
+        let as_store = |error| match error {
+            errors::SnsError::Store(error) => error,
+            // Nothing else comes of reading.
+            _ => store::StoreError::Closed,
+        };
+        self.couriers.resume(self).map_err(as_store)?;
+        housekeeping::start(self, self.stopped.clone())
     }
 
     /// Ends the background work, in order.
     pub async fn stop(&self) {
         self.outside.stop().await;
+        self.stopped.cancel();
+        self.couriers.stop();
     }
 }
 

@@ -167,6 +167,8 @@ pub(crate) struct Published {
     pub(crate) group_id: Option<String>,
     pub(crate) deduplication_id: Option<String>,
     pub(crate) trace_header: Option<String>,
+    /// It comes from a FIFO topic's archive, once more.
+    pub(crate) replayed: bool,
 }
 
 impl Published {

@@ -52,5 +52,6 @@ fn message(about: About, text: String, kind: Kind) -> Published {
         group_id: None,
         deduplication_id: None,
         trace_header: None,
+        replayed: false,
     }
 }

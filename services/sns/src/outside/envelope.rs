@@ -26,6 +26,9 @@ pub(crate) fn json(
     if let Some(number) = &published.sequence_number {
         object.text("SequenceNumber", number);
     }
+    if published.replayed {
+        object.text("Replayed", "true");
+    }
     if let Some(token) = published.kind.token() {
         object.text("Token", token);
     }

@@ -8,17 +8,16 @@ use crate::Sns;
 use crate::message::Published;
 
 impl House for Sns {
-    async fn deliver_once(&self, _target: &Target, _published: &Published) -> Result<(), Failed> {
-        // Queues and functions are topics' part.
-        Err(Failed { may_pass: true, why: "nothing delivers to this yet".to_owned() })
+    async fn deliver_once(&self, target: &Target, published: &Published) -> Result<(), Failed> {
+        Sns::deliver_once(self, target, published).await
     }
 
-    async fn dead_letter(&self, _target: &Target, _published: &Published, _why: &str) -> Result<(), Failed> {
-        Err(Failed { may_pass: true, why: "there are no dead-letter queues yet".to_owned() })
+    async fn dead_letter(&self, target: &Target, published: &Published, why: &str) -> Result<(), Failed> {
+        Sns::dead_letter(self, target, published, why).await
     }
 
     fn target_now(&self, target: &Target) -> Result<Option<Target>, StoreError> {
-        Ok(Some(target.clone()))
+        Sns::target_now(self, target)
     }
 
     fn outside(&self) -> &Outside {

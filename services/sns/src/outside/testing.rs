@@ -21,5 +21,6 @@ pub(super) fn published(text: &str) -> Published {
         group_id: None,
         deduplication_id: None,
         trace_header: None,
+        replayed: false,
     }
 }
