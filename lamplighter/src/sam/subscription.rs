@@ -96,6 +96,8 @@ pub(crate) async fn deploy(call: &Call, spec: &SubscriptionSpec) -> Result<(Depl
         None => call,
     };
     match find(call, spec).await? {
+        // One that waits for its confirmation has no ARN yet, and no attributes to compare; asking again is nobody's wish.
+        Some(pending) if !pending.starts_with("arn:") => Ok((Deployed::Unchanged, pending)),
         Some(arn) => Ok((Deployed::updated(update(call, spec, &arn).await?), arn)),
         None => {
             let subscribe = Subscribe {
@@ -116,11 +118,9 @@ async fn find(call: &Call, spec: &SubscriptionSpec) -> Result<Option<String>, Ap
     loop {
         let list = List { topic_arn: &spec.topic_arn, next_token: next_token.as_deref() };
         let page: Page = call.service("sns").invoke("ListSubscriptionsByTopic", &list).await?;
-        let same = |known: &&Known| known.protocol == spec.protocol && known.endpoint == spec.endpoint;
-        if let Some(known) = page.subscriptions.iter().find(same) {
-            // One that waits for its confirmation has no ARN yet, and no attributes to compare.
-            let is_there = known.subscription_arn.starts_with("arn:");
-            return Ok(is_there.then(|| known.subscription_arn.clone()));
+        let same = |known: &Known| known.protocol == spec.protocol && known.endpoint == spec.endpoint;
+        if let Some(known) = page.subscriptions.into_iter().find(same) {
+            return Ok(Some(known.subscription_arn));
         }
         next_token = page.next_token;
         if next_token.is_none() {
