@@ -149,9 +149,10 @@ impl Server {
     /// Stops in order: no new requests, running functions end, logs are written, boxes go.
     pub(crate) async fn stop(self) {
         let ordered = async {
+            // Who waits for messages would wait on.
+            self.sqs.stop();
             self.gateway.shutdown().await;
             self.sns.stop().await;
-            self.sqs.stop();
             self.lambda.stop_events().await;
             self.fleet.shutdown().await;
             let _ = self.logs_stop.send(true); // the worker may have ended already

@@ -6,8 +6,9 @@ use std::time::Duration;
 pub const KEY_BYTES: usize = 1536;
 /// Longest value, in bytes. Keep larger ones in the blob store.
 pub const VALUE_BYTES: usize = 64 * 1024;
-/// The most a transaction may write: keys and values together, in bytes.
-pub const TRANSACTION_BYTES: usize = 1024 * 1024;
+/// The most a transaction may write: keys and values together, in bytes. Twice the largest message of the services, so that
+/// such a message is one transaction.
+pub const TRANSACTION_BYTES: usize = 2 * 1024 * 1024;
 /// The longest a transaction's closure may run.
 pub const TRANSACTION_TIME: Duration = Duration::from_secs(5);
 

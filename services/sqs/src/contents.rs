@@ -3,6 +3,7 @@
 use crate::Sqs;
 use crate::attributes::Numbers;
 use crate::errors::SqsError;
+use crate::messages::manage::{Counts, Moved};
 use crate::queue::Queue;
 
 /// What one step of a move task has done.
@@ -14,21 +15,19 @@ pub(crate) struct Step {
 
 impl Sqs {
     /// How many messages the queue holds now.
-    pub(crate) fn numbers(&self, queue: &Queue) -> Result<Numbers, SqsError> {
-        let _ = queue;
-        Ok(Numbers::default())
+    pub(crate) async fn numbers(&self, queue: &Queue) -> Result<Numbers, SqsError> {
+        let Counts { visible, in_flight, delayed } = self.messages.counts(queue).await?;
+        Ok(Numbers { visible, in_flight, delayed })
     }
 
     /// Removes the messages of a queue.
     pub(crate) async fn purged(&self, queue: &Queue) -> Result<(), SqsError> {
-        let _ = queue;
-        Ok(())
+        self.messages.purge(queue).await
     }
 
     /// Removes the messages of a queue that is not there any more.
     pub(crate) async fn emptied(&self, queue: &Queue) -> Result<(), SqsError> {
-        let _ = queue;
-        Ok(())
+        self.messages.forget(queue).await
     }
 
     /// Moves up to `limit` messages that nobody holds; without a destination, each to the queue that it came from.
@@ -38,7 +37,7 @@ impl Sqs {
         destination: Option<&Queue>,
         limit: usize,
     ) -> Result<Step, SqsError> {
-        let _ = (source, destination, limit);
-        Ok(Step { moved: 0, left: 0 })
+        let Moved { moved, left } = self.messages.move_messages(source, destination, limit).await?;
+        Ok(Step { moved, left })
     }
 }

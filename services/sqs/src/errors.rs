@@ -19,6 +19,9 @@ pub(crate) enum SqsError {
     Other { code: &'static str, message: String },
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// A change of messages that was not written, or of which nobody knows.
+    #[error("messages: {0}")]
+    Lost(std::sync::Arc<str>),
     /// What is stored makes no sense.
     #[error("store: {0}")]
     Damaged(String),
@@ -61,7 +64,7 @@ impl From<SqsError> for ApiError {
                 ApiError::new(code, message).status(404)
             }
             SqsError::Other { code, .. } => ApiError::new(code, message),
-            SqsError::Store(_) | SqsError::Damaged(_) => ApiError::internal(message),
+            SqsError::Store(_) | SqsError::Damaged(_) | SqsError::Lost(_) => ApiError::internal(message),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | `sqs, "move", account, region, source queue, started at (ms), task` | [`crate::moves::MoveTask`], version 1 |
 //! | `sqs, "moving", account, region, source queue` | the key of its running move task |
 //!
-//! Whatever belongs to a queue's messages goes by the queue's uid, which is never used again: a queue made anew under an
+//! Messages have tables of their own: [`crate::messages`]. Whatever belongs to a queue's messages goes by the queue's uid, which is never used again: a queue made anew under an
 //! old name does not see the old one's messages.
 
 use base::{AccountId, Region, Timestamp};
@@ -26,6 +26,15 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// The scope and the name in a queue's ARN.
+    pub(crate) fn of_arn(arn: &str) -> Option<(Scope, &str)> {
+        let mut parts = arn.strip_prefix("arn:")?.splitn(5, ':');
+        let (_partition, service) = (parts.next()?, parts.next()?);
+        let (region, account, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let scope = Scope { account: account.parse().ok()?, region: region.parse().ok()? };
+        (service == "sqs" && !name.is_empty()).then_some((scope, name))
+    }
+
     fn table(&self, name: &str) -> Key {
         Key::new("sqs").str(name).str(self.account).str(self.region.as_str())
     }
@@ -33,6 +42,11 @@ impl Scope {
 
 pub(crate) fn queue(scope: &Scope, name: &str) -> Vec<u8> {
     scope.table("queue").str(name).build()
+}
+
+/// The queues of all accounts and regions.
+pub(crate) fn all_queues() -> Range {
+    Key::new("sqs").str("queue").range()
 }
 
 /// The queues whose names begin with `prefix`.

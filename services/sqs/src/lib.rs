@@ -14,6 +14,8 @@ mod contents;
 mod dead_letters;
 mod errors;
 mod keys;
+mod look;
+mod messages;
 mod moves;
 mod operations;
 mod queue;
@@ -24,6 +26,9 @@ use std::sync::Arc;
 
 use base::Clock;
 use store::Store;
+
+use crate::messages::Messages;
+pub use crate::messages::manage::{Counts, Peeked, PeekedAttribute, PeekedState};
 
 /// What the service needs.
 pub struct SqsDeps {
@@ -43,18 +48,23 @@ pub struct Sqs {
     pub(crate) endpoint: String,
     pub(crate) remembered: Arc<queues::Remembered>,
     pub(crate) moves: moves::Moves,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) senders: operations::Senders,
 }
 
 impl Sqs {
     /// The service over its store.
     #[must_use]
     pub fn new(deps: SqsDeps) -> Arc<Sqs> {
+        let messages = Messages::new(deps.store.clone(), deps.clock.clone());
         Arc::new(Sqs {
             store: deps.store,
             clock: deps.clock,
             endpoint: deps.endpoint,
             remembered: Arc::default(),
             moves: moves::Moves::default(),
+            messages,
+            senders: operations::Senders::default(),
         })
     }
 
@@ -63,12 +73,14 @@ impl Sqs {
     /// # Errors
     /// When the store cannot be read.
     pub fn start(self: &Arc<Self>) -> Result<(), base::ApiError> {
+        self.messages.start();
         Ok(self.resume_moves()?)
     }
 
-    /// Ends what runs in the background; the next process goes on with it.
+    /// Ends what runs in the background; the next process goes on with it. Who waits for messages gets an empty answer.
     pub fn stop(&self) {
         self.moves.stop();
+        self.messages.stop();
     }
 }
 

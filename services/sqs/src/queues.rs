@@ -17,6 +17,7 @@ use crate::access;
 use crate::address::Address;
 use crate::errors::SqsError;
 use crate::keys::{self, Scope, VERSION};
+use crate::messages::Grave;
 use crate::queue::Queue;
 
 /// More records than this are not remembered: then it forgets all, and begins anew.
@@ -204,6 +205,28 @@ impl Sqs {
 
 pub(crate) fn decode(row: &[u8]) -> Result<Queue, SqsError> {
     value::decode(VERSION, row).map_err(|error| SqsError::Store(TxError::from(error).into()))
+}
+
+impl Sqs {
+    /// Where messages of this queue go that are received too often. A dead-letter queue that does not exist is none: the
+    /// messages stay where they are.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn grave_of(&self, queue: &Queue) -> Result<Option<Grave>, SqsError> {
+        let Some(redrive) = &queue.attributes.redrive else { return Ok(None) };
+        let Some((scope, name)) = Scope::of_arn(&redrive.dead_letter_target_arn) else { return Ok(None) };
+        match self.find(&scope, name) {
+            Ok(target) => Ok(Some(Grave {
+                queue: target.uid,
+                is_fifo: target.is_fifo(),
+                max_receive_count: redrive.max_receive_count,
+                source_arn: queue.arn().into(),
+            })),
+            Err(SqsError::NoQueue) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -126,13 +126,13 @@ async fn limits_are_errors_and_change_nothing(lab: Lab) {
     assert!(matches!(error, TxError::ValueLength { length: 65_537 }));
 
     let many = store
-        .transact(|tx| (0..17_u8).try_for_each(|n| tx.put(vec![b'm', n], vec![n; limits::VALUE_BYTES - 2])));
+        .transact(|tx| (0..33_u8).try_for_each(|n| tx.put(vec![b'm', n], vec![n; limits::VALUE_BYTES - 2])));
     assert!(matches!(tx_error(many.await), TxError::TooLarge));
     let fits = store
-        .transact(|tx| (0..16_u8).try_for_each(|n| tx.put(vec![b'n', n], vec![n; limits::VALUE_BYTES - 2])));
+        .transact(|tx| (0..32_u8).try_for_each(|n| tx.put(vec![b'n', n], vec![n; limits::VALUE_BYTES - 2])));
     fits.await.unwrap();
     assert_eq!(store.range(Range::prefix(b"m")).unwrap(), []);
-    assert_eq!(store.range(Range::prefix(b"n")).unwrap().len(), 16);
+    assert_eq!(store.range(Range::prefix(b"n")).unwrap().len(), 32);
 }
 
 async fn counters(lab: Lab) {

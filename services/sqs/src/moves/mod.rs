@@ -126,7 +126,7 @@ impl Sqs {
             started_at: self.clock.now(),
             state: State::Running,
             moved: 0,
-            to_move: self.numbers(&source)?.visible,
+            to_move: self.numbers(&source).await?.visible,
         };
         let scope = source.scope();
         let key = keys::move_task(&scope, &task.source, task.started_at, &task.id);

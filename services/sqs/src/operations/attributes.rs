@@ -38,7 +38,7 @@ pub(crate) async fn get_queue_attributes(
         return Err(attributes::unknown(name));
     }
     let counted = names.iter().any(|name| attributes::is_number(name));
-    let numbers = if counted { sqs.numbers(&queue)? } else { Numbers::default() };
+    let numbers = if counted { sqs.numbers(&queue).await? } else { Numbers::default() };
     Ok(Shown { attributes: attributes::values(&queue, numbers, &names) })
 }
 

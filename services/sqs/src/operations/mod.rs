@@ -3,15 +3,22 @@
 //! Handlers are thin: check what the model does not say, call the domain, shape the answer.
 
 mod attributes;
+mod batch;
+mod delete;
 mod lists;
 mod move_tasks;
 mod queues;
+mod receive;
+mod send;
+mod sender;
 mod tags;
+mod visibility;
 
 use std::sync::Arc;
 
 use frontdoor::Service;
 
+pub(crate) use self::sender::Senders;
 use crate::Sqs;
 
 pub(crate) fn table(sqs: Arc<Sqs>) -> Service {
@@ -32,5 +39,12 @@ pub(crate) fn table(sqs: Arc<Sqs>) -> Service {
         .on("StartMessageMoveTask", move_tasks::start_message_move_task)
         .on("TagQueue", tags::tag_queue)
         .on("UntagQueue", tags::untag_queue)
+        .on("SendMessage", send::send_message)
+        .on("SendMessageBatch", send::send_message_batch)
+        .on("ReceiveMessage", receive::receive_message)
+        .on("DeleteMessage", delete::delete_message)
+        .on("DeleteMessageBatch", delete::delete_message_batch)
+        .on("ChangeMessageVisibility", visibility::change_message_visibility)
+        .on("ChangeMessageVisibilityBatch", visibility::change_message_visibility_batch)
         .build()
 }

@@ -16,6 +16,7 @@ use crate::attributes::{self, Given};
 use crate::dead_letters;
 use crate::errors::SqsError;
 use crate::keys::{self, Scope, VERSION};
+use crate::messages::Messages;
 use crate::operations::tags;
 use crate::queue::{Fifo, Queue};
 
@@ -152,6 +153,7 @@ fn remove(tx: &mut dyn Tx, queue: &Queue, now: Timestamp) -> Result<Result<(), S
         tx.delete(&key)?;
     }
     tx.delete(&keys::moving(&scope, &queue.name))?;
+    Messages::note_forgotten(tx, queue)?;
     tx.delete(&key)?;
     tx.put(keys::deleted(&scope, &queue.name), value::encode(VERSION, &now))?;
     Ok(Ok(()))
