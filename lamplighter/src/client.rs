@@ -50,6 +50,19 @@ pub(crate) struct ClientArgs {
     session_token: Option<String>,
 }
 
+impl ClientArgs {
+    /// The account that the access key id names, if it does.
+    pub(crate) fn account(&self) -> Option<&str> {
+        let id = self.access_key_id.as_str();
+        (id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit())).then_some(id)
+    }
+
+    /// The region.
+    pub(crate) fn region(&self) -> &str {
+        &self.region
+    }
+}
+
 /// A client of one server.
 pub(crate) struct Client {
     authority: String,
@@ -125,6 +138,15 @@ impl Client {
     /// The region that is asked.
     pub(crate) fn region(&self) -> &str {
         &self.region
+    }
+
+    /// Visits a link of the server's, unsigned, as a browser does.
+    pub(crate) async fn visit(&self, path: &str) -> Result<Bytes, String> {
+        let request = Request::builder().method("GET").uri(path).body(Bytes::new());
+        let (mut parts, body) = request.map_err(|error| error.to_string())?.into_parts();
+        self.address(&mut parts)?;
+        let answer = self.send(Request::from_parts(parts, body)).await?;
+        if answer.status().is_success() { Ok(answer.into_body()) } else { Err(error_line(&answer)) }
     }
 
     /// Calls the private API of the server.

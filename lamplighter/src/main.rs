@@ -5,6 +5,7 @@
 mod client;
 mod commands;
 mod config;
+mod outbox;
 mod records;
 mod sam;
 mod server;

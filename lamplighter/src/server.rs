@@ -276,6 +276,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     // Set once, here: the boxes that use it cannot exist before.
     let _ = boxes.0.set(gateway.clone());
     crate::records::offer(&gateway, &fleet, &lambda);
+    crate::outbox::offer(&gateway, &sns, settings.region.clone());
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;

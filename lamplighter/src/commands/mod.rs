@@ -6,6 +6,7 @@ mod doctor;
 mod invocations;
 mod invoke;
 mod logs;
+mod outbox;
 mod queue;
 mod run;
 mod start;
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     /// Look at queues, and bring failed messages back
     Queue(queue::Queue),
+    /// Show what SNS would have sent as e-mail, text message or push
+    Outbox(outbox::Outbox),
     /// Tell which protections and runtimes are in force on this host
     Doctor(doctor::Doctor),
     /// Show or move a running server's clock
@@ -57,6 +60,7 @@ impl Command {
                 Command::Invocations(command) => command.run().await,
                 Command::Logs(command) => command.run().await,
                 Command::Queue(command) => Box::pin(command.run()).await,
+                Command::Outbox(command) => command.run().await,
                 Command::Doctor(command) => command.run().await,
                 Command::Clock(command) => command.run().await,
                 Command::SupportTable(command) => Box::pin(command.run()).await,

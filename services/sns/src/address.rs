@@ -43,8 +43,7 @@ impl SubscriptionAddress {
     /// `InvalidParameter`.
     pub(crate) fn parse(text: &str) -> Result<Self, SnsError> {
         let arn = read("SubscriptionArn", text)?;
-        let (name, id) =
-            arn.resource.rsplit_once(':').ok_or_else(|| SnsError::invalid("SubscriptionId"))?;
+        let (name, id) = arn.resource.rsplit_once(':').ok_or_else(|| SnsError::invalid("SubscriptionId"))?;
         let topic = address(&arn, name).ok_or_else(|| SnsError::invalid("SubscriptionArn"))?;
         Ok(SubscriptionAddress { topic, id: id.to_owned() })
     }

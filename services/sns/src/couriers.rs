@@ -173,7 +173,9 @@ impl Sns {
             Ok(_) | Err(SnsError::NoTopic) => return Ok(Next::Gone),
             Err(error) => return Err(error),
         };
-        let Some(live) = known.subscriptions.iter().find(|live| live.id == *id) else { return Ok(Next::Gone) };
+        let Some(live) = known.subscriptions.iter().find(|live| live.id == *id) else {
+            return Ok(Next::Gone);
+        };
         let Some(cursor) = self.cursor(*uid, id)? else { return Ok(Next::Gone) };
         if let Some(until) = cursor.retry_at.filter(|until| *until > self.clock.now()) {
             return Ok(Next::Wait(until));
@@ -227,7 +229,10 @@ impl Sns {
             if cursor.is_replayed(number) {
                 as_replayed(&mut published, cursor.epoch);
             }
-            groups.entry(published.group_id.clone().unwrap_or_default()).or_default().push((number, published));
+            groups
+                .entry(published.group_id.clone().unwrap_or_default())
+                .or_default()
+                .push((number, published));
         }
         let exhausted = DeliveryPolicy::of_managed_endpoints().delay(cursor.failures + 1).is_none();
         let deliveries = groups.into_values().map(|group| self.deliver_group(known, live, group, exhausted));

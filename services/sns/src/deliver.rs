@@ -88,7 +88,12 @@ impl Sns {
         let counters = self.metrics.of(&published.topic_arn);
         let queue = target.dead_letter.as_deref().and_then(Destination::parse);
         let Some(queue) = queue.filter(|_| published.kind == Kind::Notification) else {
-            tracing::warn!(subscription = target.subscription_arn, message = published.message_id, why, "message dropped");
+            tracing::warn!(
+                subscription = target.subscription_arn,
+                message = published.message_id,
+                why,
+                "message dropped"
+            );
             counters.failed(&target.subscription_arn, why);
             return Ok(());
         };
@@ -182,8 +187,9 @@ fn form(target: &Target, published: &Published, signed: Option<&Signed>) -> Resu
     if target.raw && published.kind == Kind::Notification {
         if published.attributes.len() > MAX_QUEUE_ATTRIBUTES {
             let count = published.attributes.len();
-            let why =
-                format!("raw delivery takes at most {MAX_QUEUE_ATTRIBUTES} attributes, and there are {count}");
+            let why = format!(
+                "raw delivery takes at most {MAX_QUEUE_ATTRIBUTES} attributes, and there are {count}"
+            );
             return Err(Failed { may_pass: false, why });
         }
         return Ok(raw(target, published));
@@ -273,9 +279,8 @@ struct EventAttribute<'a> {
 
 fn function_event(target: &Target, published: &Published, signed: Option<&Signed>) -> Bytes {
     let subscribe_url = envelope::subscribe_url(published);
-    let unsubscribe_url = subscribe_url
-        .is_none()
-        .then(|| envelope::unsubscribe_url(published, &target.subscription_arn));
+    let unsubscribe_url =
+        subscribe_url.is_none().then(|| envelope::unsubscribe_url(published, &target.subscription_arn));
     let attributes = published.attributes.iter().map(|(name, attribute)| {
         let value = match &attribute.value {
             Value::Text(text) => Cow::Borrowed(text.as_str()),

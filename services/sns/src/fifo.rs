@@ -192,8 +192,7 @@ fn append_one(
     }
     let until = Timestamp(now.0 + DEDUPLICATION_MS);
     let message_id = message.message_id;
-    let seen =
-        Seen { message_id: message_id.clone(), sequence_number: sequence_number.clone(), until };
+    let seen = Seen { message_id: message_id.clone(), sequence_number: sequence_number.clone(), until };
     write(tx, keys::seen(uid, &hash), &seen)?;
     tx.put(keys::forgets(uid, until, &hash), Vec::new())?;
     Ok(Logged { message_id, sequence_number })
@@ -230,11 +229,7 @@ fn last_number(tx: &dyn Tx, topic_uid: u64) -> Result<u64, TxError> {
 }
 
 /// A subscription gets what is published from now on, and what its replay policy asks for.
-pub(crate) fn start_now(
-    tx: &mut dyn Tx,
-    now: Timestamp,
-    subscription: &Subscription,
-) -> Result<(), TxError> {
+pub(crate) fn start_now(tx: &mut dyn Tx, now: Timestamp, subscription: &Subscription) -> Result<(), TxError> {
     let Ok(topic) = TopicAddress::parse("TopicArn", &subscription.topic_arn) else { return Ok(()) };
     let cursor = Cursor {
         topic,
@@ -308,7 +303,12 @@ pub(crate) fn number_of(key: &[u8]) -> Option<u64> {
 }
 
 /// Removes from the log what nobody needs any more: what all subscriptions have got, and with an archive what is too old.
-pub(crate) async fn trim(store: &Store, topic_uid: u64, topic: &TopicAddress, now: Timestamp) -> Result<(), SnsError> {
+pub(crate) async fn trim(
+    store: &Store,
+    topic_uid: u64,
+    topic: &TopicAddress,
+    now: Timestamp,
+) -> Result<(), SnsError> {
     let topic_key = keys::topic(&topic.scope, &topic.name);
     store
         .transact(move |tx| {
@@ -348,4 +348,3 @@ pub(crate) fn newest(store: &Store, topic_uid: u64) -> Result<u64, SnsError> {
     let last = row.map_or(Ok(0), |row| counter(&row))?;
     Ok(u64::try_from(last).unwrap_or_default())
 }
-

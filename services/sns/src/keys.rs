@@ -347,3 +347,13 @@ pub(crate) fn endpoint_tokens(app: &AppName) -> Key {
 pub(crate) fn endpoint_token(app: &AppName, token: &str) -> Vec<u8> {
     endpoint_tokens(app).bytes(Sha256::digest(token.as_bytes())).build()
 }
+
+/// The last element of a key, if it is text: a number, an id.
+pub(crate) fn last_text(key: &[u8]) -> Option<String> {
+    let mut reader = KeyReader::new(key);
+    let mut last = None;
+    while !reader.is_at_end() {
+        last = Some(reader.str().ok()?);
+    }
+    last
+}

@@ -17,7 +17,9 @@ pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let digits: i64 = fraction.parse().ok().filter(|digits| *digits >= 0)?;
     let scale = 10_i64.pow(u32::try_from(fraction.len()).ok()?);
     let ms = digits * 1000 / scale;
-    Some(Timestamp((((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms))
+    Some(Timestamp(
+        (((days_since_epoch(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000 + ms,
+    ))
 }
 
 fn numbers<'a>(mut parts: impl Iterator<Item = &'a str>) -> Option<[i64; 3]> {
@@ -64,7 +66,9 @@ mod tests {
 
     #[test]
     fn what_is_no_moment_is_refused() {
-        for text in ["", "x", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-01", "2026-01-01T24:00:00Z"] {
+        for text in
+            ["", "x", "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2026-01-01", "2026-01-01T24:00:00Z"]
+        {
             assert_eq!(parse(text), None, "{text}");
         }
     }

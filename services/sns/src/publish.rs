@@ -103,7 +103,11 @@ impl Sns {
         Ok(())
     }
 
-    async fn signatures(&self, published: &Published, targets: &[&Arc<Target>]) -> Result<Signatures, Failed> {
+    async fn signatures(
+        &self,
+        published: &Published,
+        targets: &[&Arc<Target>],
+    ) -> Result<Signatures, Failed> {
         let mut signatures = Signatures::default();
         let enveloped = |protocol| targets.iter().find(|target| target.protocol == protocol && !target.raw);
         if let Some(target) = enveloped(Protocol::Sqs) {

@@ -50,8 +50,13 @@ pub(crate) struct Subscription {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Confirmation {
     /// Not yet known; after `until` it will not be.
-    Pending { token: String, until: Timestamp },
-    Confirmed { authenticated: bool },
+    Pending {
+        token: String,
+        until: Timestamp,
+    },
+    Confirmed {
+        authenticated: bool,
+    },
 }
 
 /// What a subscription is set to, as it was written.

@@ -44,12 +44,7 @@ pub(crate) fn given(place: &Place<'_>, attributes: &BTreeMap<String, String>) ->
 ///
 /// # Errors
 /// What is wrong; each operation says something of its own before it.
-pub(crate) fn set(
-    settings: &mut Settings,
-    place: &Place<'_>,
-    name: &str,
-    value: &str,
-) -> Result<(), String> {
+pub(crate) fn set(settings: &mut Settings, place: &Place<'_>, name: &str, value: &str) -> Result<(), String> {
     match name {
         "RawMessageDelivery" => set_raw(settings, place.protocol, value)?,
         "FilterPolicy" => settings.filter_policy = filter_policy(value, settings.filter_scope)?,
@@ -72,8 +67,10 @@ pub(crate) fn set(
         "DeliveryPolicy" => settings.delivery_policy = delivery_policy(place.protocol, value)?,
         "ReplayPolicy" => settings.replay = replay_policy(place.topic, value)?,
         "SubscriptionRoleArn" => {
-            return Err("SubscriptionRoleArn: only firehose subscriptions have a role, and these are not supported"
-                .to_owned());
+            return Err(
+                "SubscriptionRoleArn: only firehose subscriptions have a role, and these are not supported"
+                    .to_owned(),
+            );
         }
         _ => return Err("AttributeName".to_owned()),
     }
@@ -81,9 +78,8 @@ pub(crate) fn set(
 }
 
 fn set_raw(settings: &mut Settings, protocol: Protocol, value: &str) -> Result<(), String> {
-    let raw = boolean(value).ok_or_else(|| {
-        format!("RawMessageDelivery: Invalid value [{value}]. Must be true or false.")
-    })?;
+    let raw = boolean(value)
+        .ok_or_else(|| format!("RawMessageDelivery: Invalid value [{value}]. Must be true or false."))?;
     let can_be_raw =
         matches!(protocol, Protocol::Sqs | Protocol::Http | Protocol::Https | Protocol::Firehose);
     if raw && !can_be_raw {
@@ -123,7 +119,9 @@ fn redrive_policy(place: &Place<'_>, text: &str) -> Result<Option<String>, Strin
     }
     let (fifo_queue, fifo_endpoint) = (arn.resource.ends_with(".fifo"), place.endpoint.ends_with(".fifo"));
     if place.topic.is_fifo() && fifo_endpoint && !fifo_queue {
-        return Err("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.".to_owned());
+        return Err(
+            "RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.".to_owned()
+        );
     }
     if !(place.topic.is_fifo() && fifo_endpoint) && fifo_queue {
         return Err("RedrivePolicy: must use a standard queue as DLQ for a standard subscription.".to_owned());
@@ -173,7 +171,9 @@ fn replay_policy(topic: &Topic, text: &str) -> Result<Option<Replay>, String> {
     }
     // Seconds are as exact as most clients are.
     if from.0 / 1000 < archive.since.0 / 1000 {
-        return Err("ReplayPolicy: StartingPoint must not be before the topic's BeginningArchiveTime".to_owned());
+        return Err(
+            "ReplayPolicy: StartingPoint must not be before the topic's BeginningArchiveTime".to_owned()
+        );
     }
     Ok(Some(Replay { text: text.to_owned(), from, until }))
 }
@@ -209,9 +209,14 @@ pub(crate) fn shown(subscription: &Subscription) -> BTreeMap<&'static str, Strin
     if let Confirmation::Confirmed { authenticated } = subscription.confirmation {
         shown.insert("ConfirmationWasAuthenticated", authenticated.to_string());
     }
-    for name in
-        ["RawMessageDelivery", "FilterPolicy", "FilterPolicyScope", "RedrivePolicy", "DeliveryPolicy", "ReplayPolicy"]
-    {
+    for name in [
+        "RawMessageDelivery",
+        "FilterPolicy",
+        "FilterPolicyScope",
+        "RedrivePolicy",
+        "DeliveryPolicy",
+        "ReplayPolicy",
+    ] {
         if let Some(value) = one(&subscription.settings, name) {
             shown.insert(name, value);
         }

@@ -17,8 +17,8 @@ use crate::keys::{self, VERSION};
 use crate::message::Protocol;
 use crate::outside::{self, Enqueued};
 use crate::subscription::{
-    Confirmation, MAX_FILTERS, MAX_FILTERS_OF_TOPIC, MAX_OF_FIFO_TOPIC, MAX_OF_LARGE_TOPIC, MAX_PENDING, Owned,
-    Settings, Subscription, TOKEN_MS, Token,
+    Confirmation, MAX_FILTERS, MAX_FILTERS_OF_TOPIC, MAX_OF_FIFO_TOPIC, MAX_OF_LARGE_TOPIC, MAX_PENDING,
+    Owned, Settings, Subscription, TOKEN_MS, Token,
 };
 use crate::subscription_attributes as attributes;
 use crate::topic::{Counts, DEFAULT_MESSAGE_BYTES, Topic, Totals};
@@ -59,8 +59,7 @@ impl Sns {
         let (key, token, id) = (keys::topic(&address.scope, &address.name), fresh_token(), fresh_id());
         let add = move |tx: &mut dyn Tx| -> InTx<(Subscribed, Enqueued, bool)> {
             let Some(topic) = read_if_there::<Topic>(tx, &key)? else { return Ok(Err(SnsError::NoTopic)) };
-            let place =
-                attributes::Place { topic: &topic, protocol: new.protocol, endpoint: &new.endpoint };
+            let place = attributes::Place { topic: &topic, protocol: new.protocol, endpoint: &new.endpoint };
             let settings = match attributes::given(&place, &new.attributes) {
                 Ok(settings) => settings,
                 Err(error) => return Ok(Err(error)),
@@ -182,7 +181,9 @@ impl Sns {
         let (now, address_of_token) = (self.clock.now(), address.clone());
         let invalid = || SnsError::invalid("Token");
         let confirm = move |tx: &mut dyn Tx| -> InTx<String> {
-            let Some(known) = read_if_there::<Token>(tx, &keys::token(&token))? else { return Ok(Err(invalid())) };
+            let Some(known) = read_if_there::<Token>(tx, &keys::token(&token))? else {
+                return Ok(Err(invalid()));
+            };
             let at_home = known.place == address_of_token.scope && known.topic_name == address_of_token.name;
             if !at_home || known.until <= now {
                 return Ok(Err(invalid()));
@@ -230,7 +231,9 @@ impl Sns {
         let (topic_key, id) = (keys::topic(&address.topic.scope, &address.topic.name), address.id.clone());
         let (now, token, place) = (self.clock.now(), fresh_token(), address.topic.clone());
         let end = move |tx: &mut dyn Tx| -> Result<Enqueued, TxError> {
-            let Some((topic, subscription)) = load(tx, &topic_key, &id)? else { return Ok(Enqueued::default()) };
+            let Some((topic, subscription)) = load(tx, &topic_key, &id)? else {
+                return Ok(Enqueued::default());
+            };
             remove(tx, &topic, &subscription)?;
             let Some(base_url) = farewell.clone().filter(|_| subscription.is_confirmed()) else {
                 return Ok(Enqueued::default());

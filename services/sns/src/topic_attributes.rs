@@ -105,9 +105,13 @@ pub(crate) fn set(
             set_fifo(settings, name, value, now)?;
         }
         _ if is_feedback(name) => {
-            if name.ends_with("SampleRate") && !value.is_empty() && !value.parse().is_ok_and(|rate: u8| rate <= 100)
+            if name.ends_with("SampleRate")
+                && !value.is_empty()
+                && !value.parse().is_ok_and(|rate: u8| rate <= 100)
             {
-                return Err(Refusal::value(format!("{name} Reason: Invalid value [{value}]. Must be 0 to 100")));
+                return Err(Refusal::value(format!(
+                    "{name} Reason: Invalid value [{value}]. Must be 0 to 100"
+                )));
             }
             if value.is_empty() {
                 settings.feedback.remove(name);
@@ -124,17 +128,16 @@ fn is_feedback(name: &str) -> bool {
     FEEDBACK_OF.iter().any(|of| name.strip_prefix(of).is_some_and(|rest| FEEDBACK.contains(&rest)))
 }
 
-fn non_empty<T>(
-    value: &str,
-    read: impl FnOnce(&str) -> Result<T, Refusal>,
-) -> Result<Option<T>, Refusal> {
+fn non_empty<T>(value: &str, read: impl FnOnce(&str) -> Result<T, Refusal>) -> Result<Option<T>, Refusal> {
     if value.is_empty() { Ok(None) } else { read(value).map(Some) }
 }
 
 fn set_fifo(settings: &mut Settings, name: &str, value: &str, now: Timestamp) -> Result<(), Refusal> {
     let Some(fifo) = &mut settings.fifo else {
         return Err(Refusal::value(match name {
-            "ContentBasedDeduplication" => "Content-based deduplication can only be set for FIFO topics".to_owned(),
+            "ContentBasedDeduplication" => {
+                "Content-based deduplication can only be set for FIFO topics".to_owned()
+            }
             "ArchivePolicy" => "ArchivePolicy can only be set for FIFO topics".to_owned(),
             _ => format!("{name} can only be set for FIFO topics"),
         }));
@@ -160,8 +163,7 @@ fn set_fifo(settings: &mut Settings, name: &str, value: &str, now: Timestamp) ->
         }
         _ => {
             let since = fifo.archive.map_or(now, |archive| archive.since);
-            fifo.archive =
-                retention_days(value)?.map(|retention_days| Archive { retention_days, since });
+            fifo.archive = retention_days(value)?.map(|retention_days| Archive { retention_days, since });
         }
     }
     Ok(())

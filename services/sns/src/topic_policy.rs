@@ -118,7 +118,8 @@ fn document(policy: &str) -> Result<Value, SnsError> {
 /// The list of statements; a single one becomes a list.
 fn statements(document: &mut Value) -> Result<&mut Vec<Value>, SnsError> {
     let unfit = || SnsError::invalid("Policy Error: null");
-    let statements = document.as_object_mut().ok_or_else(unfit)?.entry("Statement").or_insert_with(|| json!([]));
+    let statements =
+        document.as_object_mut().ok_or_else(unfit)?.entry("Statement").or_insert_with(|| json!([]));
     if statements.is_object() {
         *statements = json!([statements.take()]);
     }

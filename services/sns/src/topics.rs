@@ -63,7 +63,11 @@ impl Sns {
             region: scope.region.clone(),
             name,
             created_at: now,
-            settings: Settings { fifo: fifo.then(Fifo::default), data_protection_policy, ..Settings::default() },
+            settings: Settings {
+                fifo: fifo.then(Fifo::default),
+                data_protection_policy,
+                ..Settings::default()
+            },
             tags,
         };
         let arn = topic.arn();
@@ -226,7 +230,8 @@ fn small(count: u64) -> u32 {
 /// Whether it is to be a FIFO topic; its name must fit that.
 fn is_fifo(name: &str, attributes: &BTreeMap<String, String>) -> Result<bool, SnsError> {
     let fits = |stem: &str| {
-        !stem.is_empty() && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        !stem.is_empty()
+            && stem.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     let fifo = match attributes.get("FifoTopic").map(String::as_str) {
         None | Some("") => false,
@@ -261,7 +266,9 @@ fn same_topic(found: &Topic, asked: &Topic, attributes: &BTreeMap<String, String
     }
     let protection = &asked.settings.data_protection_policy;
     if protection.is_some() && *protection != found.settings.data_protection_policy {
-        return Err(SnsError::invalid("DataProtectionPolicy Reason: Topic already exists with different policy"));
+        return Err(SnsError::invalid(
+            "DataProtectionPolicy Reason: Topic already exists with different policy",
+        ));
     }
     Ok(())
 }

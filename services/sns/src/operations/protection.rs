@@ -25,7 +25,9 @@ pub(crate) fn checked(text: &str) -> Result<Option<String>, SnsError> {
         return Ok(None);
     }
     if text.chars().count() > MAX_POLICY_CHARS {
-        return Err(SnsError::invalid("DataProtectionPolicy Reason: the policy is longer than 30720 characters"));
+        return Err(SnsError::invalid(
+            "DataProtectionPolicy Reason: the policy is longer than 30720 characters",
+        ));
     }
     let policy: BTreeMap<String, Value> = serde_json::from_str(text)
         .map_err(|_| SnsError::invalid("DataProtectionPolicy Reason: failed to parse JSON."))?;
@@ -34,7 +36,8 @@ pub(crate) fn checked(text: &str) -> Result<Option<String>, SnsError> {
     };
     if let Some(statement) = statements.first() {
         let operation = statement.get("Operation").and_then(Value::as_object);
-        let operation = operation.and_then(|operation| operation.keys().next()).map_or("none", String::as_str);
+        let operation =
+            operation.and_then(|operation| operation.keys().next()).map_or("none", String::as_str);
         return Err(SnsError::invalid(format!(
             "DataProtectionPolicy Reason: data protection is not carried out here yet, so the operation {operation} \
              is not supported"

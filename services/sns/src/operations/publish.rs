@@ -115,12 +115,7 @@ pub(crate) async fn publish(
     Ok(MessagePublished { message_id, sequence_number: None })
 }
 
-fn topic(
-    sns: &Sns,
-    call: &Call,
-    parameter: &str,
-    arn: &str,
-) -> Result<(TopicAddress, Arc<Known>), SnsError> {
+fn topic(sns: &Sns, call: &Call, parameter: &str, arn: &str) -> Result<(TopicAddress, Arc<Known>), SnsError> {
     let address = TopicAddress::parse(parameter, arn)?;
     if address.scope.region != *call.region() {
         return Err(SnsError::invalid(parameter));
@@ -158,7 +153,8 @@ fn check_text(said: &Said) -> Result<(), SnsError> {
 /// The message for a topic, checked.
 fn message(sns: &Sns, call: &Call, known: &Known, said: Said) -> Result<Published, SnsError> {
     check_ids(&said, known)?;
-    let content_based = known.topic.settings.fifo.as_ref().is_some_and(|fifo| fifo.content_based_deduplication);
+    let content_based =
+        known.topic.settings.fifo.as_ref().is_some_and(|fifo| fifo.content_based_deduplication);
     let deduplication_id = match said.message_deduplication_id {
         Some(id) => Some(id),
         None => content_based.then(|| fifo::content_id(&said.message)),

@@ -79,7 +79,9 @@ pub(crate) async fn subscribe(
 /// Whether such an endpoint can be subscribed to the topic.
 fn check_endpoint(topic: &Topic, protocol: Protocol, endpoint: &str) -> Result<(), SnsError> {
     if protocol == Protocol::Firehose {
-        return Err(SnsError::invalid("protocol firehose is not supported: there is no Amazon Data Firehose here"));
+        return Err(SnsError::invalid(
+            "protocol firehose is not supported: there is no Amazon Data Firehose here",
+        ));
     }
     if endpoint.is_empty() {
         return Err(SnsError::invalid("Endpoint"));
@@ -91,7 +93,10 @@ fn check_endpoint(topic: &Topic, protocol: Protocol, endpoint: &str) -> Result<(
     }
     let resource = |service: &str, shape: fn(&str) -> bool| {
         endpoint.parse::<Arn>().is_ok_and(|arn| {
-            arn.service == service && arn.account.len() == 12 && !arn.region.is_empty() && shape(&arn.resource)
+            arn.service == service
+                && arn.account.len() == 12
+                && !arn.region.is_empty()
+                && shape(&arn.resource)
         })
     };
     let fits = match protocol {
@@ -173,7 +178,9 @@ pub(crate) async fn unsubscribe(
 ) -> Result<(), SnsError> {
     let address = SubscriptionAddress::parse(&request.subscription_arn)?;
     if uuid::Uuid::parse_str(&address.id).is_err() {
-        return Err(SnsError::invalid("SubscriptionArn Reason: An ARN must have a subscription's id at its end"));
+        return Err(SnsError::invalid(
+            "SubscriptionArn Reason: An ARN must have a subscription's id at its end",
+        ));
     }
     let (topic, subscription) = match sns.find_subscription(&address) {
         Ok(found) => found,

@@ -168,11 +168,7 @@ struct Listed {
     topic_arn: String,
 }
 
-pub(crate) async fn list_topics(
-    sns: Arc<Sns>,
-    call: Call,
-    request: ListTopics,
-) -> Result<Topics, SnsError> {
+pub(crate) async fn list_topics(sns: Arc<Sns>, call: Call, request: ListTopics) -> Result<Topics, SnsError> {
     let scope = Scope { account: call.account(), region: call.region().clone() };
     let after = page::read(request.next_token.as_deref())?;
     let mut rows = sns.store.range(keys::topics(&scope, after.as_deref()).limit(PAGE + 1))?;

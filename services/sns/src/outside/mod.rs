@@ -125,11 +125,6 @@ impl Outside {
         }
     }
 
-    /// The records of an account's outbox.
-    pub(crate) fn outbox(&self, query: &outbox::OutboxQuery) -> Result<Vec<outbox::OutboxEntry>, StoreError> {
-        outbox::read(&self.store, query)
-    }
-
     /// Tells the worker what a transaction that is committed has added.
     pub(crate) fn wake(&self, added: Enqueued) {
         if !added.lanes.is_empty() {

@@ -3,9 +3,13 @@
 //! <https://docs.aws.amazon.com/sns/latest/dg/sns-email-notifications.html>,
 //! <https://docs.aws.amazon.com/sns/latest/dg/sms_publish-to-phone.html>.
 
+use base::{AccountId, Region};
+use store::StoreError;
+
 use super::apps::EndpointName;
-use super::outbox::{OutboxKind, OutboxRecord};
+use super::outbox::{OutboxEntry, OutboxKind, OutboxQuery, OutboxRecord};
 use super::{Failed, Outside, Target, envelope, phones};
+use crate::Sns;
 use crate::errors::SnsError;
 use crate::keys::Scope;
 use crate::message::{Kind, Protocol, Published, Value};
@@ -167,5 +171,34 @@ impl Outside {
         let account = published.account;
         self.store.transact(move |tx| super::outbox::record(tx, account, record.clone())).await?;
         Ok(())
+    }
+}
+
+/// What the command line and tests look at and do.
+impl Sns {
+    /// The newest records of an account's outbox that are wanted, the oldest of them first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn outbox(&self, query: &OutboxQuery) -> Result<Vec<OutboxEntry>, StoreError> {
+        super::outbox::read(&self.store, query)
+    }
+
+    /// The owner of a telephone answers a text message with STOP: messages to the number end.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails; `Ok(false)`: that is no telephone number.
+    pub async fn answer_stop(
+        &self,
+        account: AccountId,
+        region: Region,
+        number: String,
+    ) -> Result<bool, StoreError> {
+        if !phones::is_number(&number) {
+            return Ok(false);
+        }
+        let scope = Scope { account, region };
+        self.store.transact(move |tx| phones::opt_out(tx, &scope, &number)).await?;
+        Ok(true)
     }
 }
