@@ -96,7 +96,8 @@ fn fill(address: SocketAddr, url: &str, count: usize) -> Result<(), String> {
                 signed = sqs_request(address, "SendMessageBatch", &request);
             }
             let answer = client.exchange(&signed).map_err(|error| format!("SendMessageBatch: {error}"))?;
-            if answer.windows(8).any(|part| part == b"\"Failed\"") {
+            let failed: &[u8] = b"\"SenderFault\"";
+            if answer.windows(failed.len()).any(|part| part == failed) {
                 return Err(format!("SendMessageBatch: {}", String::from_utf8_lossy(answer)));
             }
         }
