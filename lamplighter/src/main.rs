@@ -6,6 +6,7 @@ mod client;
 mod commands;
 mod config;
 mod outbox;
+mod queues;
 mod records;
 mod sam;
 mod server;

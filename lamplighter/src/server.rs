@@ -277,6 +277,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let _ = boxes.0.set(gateway.clone());
     crate::records::offer(&gateway, &fleet, &lambda);
     crate::outbox::offer(&gateway, &sns, settings.region.clone());
+    crate::queues::offer(&gateway, &sqs, &settings.region);
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;

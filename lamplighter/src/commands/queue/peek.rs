@@ -28,9 +28,12 @@ pub(crate) struct Peek {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
+struct Time {
     now_ms: i64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
     messages: Vec<Peeked>,
 }
 
@@ -104,8 +107,12 @@ impl Peek {
         } else if answer.messages.is_empty() {
             ui::note(&format!("{} has no messages", queue.name));
         } else {
+            // The server's time may have been moved.
+            let clock = client.admin("GET", "clock", String::new()).await?;
+            let Time { now_ms } = serde_json::from_slice(&clock)
+                .map_err(|error| format!("the server's answer is not its clock: {error}"))?;
             for message in &answer.messages {
-                message.show(answer.now_ms);
+                message.show(now_ms);
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -114,7 +121,11 @@ impl Peek {
 
 async fn failure(client: &Client, message_id: &str) -> Result<Option<Failure>, String> {
     let path = format!("failures?id={}", encode_segment(message_id));
-    let answer = client.admin("GET", &path, String::new()).await?;
+    let answer = match client.admin("GET", &path, String::new()).await {
+        Ok(answer) => answer,
+        Err(error) if error.starts_with("404") => return Ok(None),
+        Err(error) => return Err(error),
+    };
     serde_json::from_slice(&answer).map_err(|error| format!("the server's answer is no failure: {error}"))
 }
 

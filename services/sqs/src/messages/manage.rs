@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use wire::Blob;
 
 use super::row::{AttributeValue, Place, Row};
 use super::writer::{Change, Delete, Destination, Move, Outcome, Reason};
@@ -87,8 +88,8 @@ pub struct PeekedAttribute {
     pub data_type: String,
     /// Its value, if that is text.
     pub string_value: Option<String>,
-    /// Its value, if that is bytes.
-    pub binary_value: Option<Blob>,
+    /// Its value as base64, if that is bytes.
+    pub binary_value: Option<String>,
 }
 
 impl Messages {
@@ -269,7 +270,7 @@ impl Messages {
             let attributes = content.attributes.into_iter().map(|(name, attribute)| {
                 let (string_value, binary_value) = match attribute.value {
                     AttributeValue::Text(text) => (Some(text), None),
-                    AttributeValue::Binary(bytes) => (None, Some(bytes)),
+                    AttributeValue::Binary(bytes) => (None, Some(STANDARD.encode(&bytes.0))),
                 };
                 PeekedAttribute { name, data_type: attribute.data_type, string_value, binary_value }
             });
