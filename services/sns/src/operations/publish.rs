@@ -41,12 +41,12 @@ pub(crate) struct Publish {
 
 /// What a message consists of, alone or in a batch.
 pub(crate) struct Said {
-    message: String,
-    subject: Option<String>,
-    message_structure: Option<String>,
-    message_attributes: BTreeMap<String, AttributeValue>,
-    message_deduplication_id: Option<String>,
-    message_group_id: Option<String>,
+    pub(crate) message: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) message_structure: Option<String>,
+    pub(crate) message_attributes: BTreeMap<String, AttributeValue>,
+    pub(crate) message_deduplication_id: Option<String>,
+    pub(crate) message_group_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +63,13 @@ pub(crate) struct MessagePublished {
     message_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence_number: Option<String>,
+}
+
+impl MessagePublished {
+    /// Without a number: only FIFO topics give some.
+    pub(crate) fn new(message_id: String) -> Self {
+        MessagePublished { message_id, sequence_number: None }
+    }
 }
 
 pub(crate) async fn publish(
@@ -112,7 +119,7 @@ pub(crate) async fn publish(
     }
     let message_id = message.message_id.clone();
     sns.fan_out(&known, Arc::new(message)).await?;
-    Ok(MessagePublished { message_id, sequence_number: None })
+    Ok(MessagePublished::new(message_id))
 }
 
 fn topic(sns: &Sns, call: &Call, parameter: &str, arn: &str) -> Result<(TopicAddress, Arc<Known>), SnsError> {
@@ -126,7 +133,7 @@ fn topic(sns: &Sns, call: &Call, parameter: &str, arn: &str) -> Result<(TopicAdd
 }
 
 /// A message's size as AWS counts it: what it says, and its attributes with their names and types. In bytes.
-fn size(said: &Said) -> usize {
+pub(crate) fn size(said: &Said) -> usize {
     let attributes = said.message_attributes.iter().map(|(name, value)| {
         let text = value.string_value.as_ref().map_or(0, String::len);
         let bytes = value.binary_value.as_ref().map_or(0, |bytes| bytes.0.len());
@@ -136,7 +143,7 @@ fn size(said: &Said) -> usize {
 }
 
 /// What can be said of a message before its topic is known.
-fn check_text(said: &Said) -> Result<(), SnsError> {
+pub(crate) fn check_text(said: &Said) -> Result<(), SnsError> {
     if let Some(subject) = &said.subject
         && (subject.is_empty()
             || subject.chars().count() > MAX_SUBJECT_CHARS
