@@ -112,6 +112,7 @@ fn apply(patch: &super::facts::Patch, shapes: &mut BTreeMap<String, ShapeFacts>)
             "pattern" => shape.pattern = None,
             "min" => shape.min = None,
             "max" => shape.max = None,
+            "required" => shape.required.clear(),
             other => return Err(format!("a patch of {} names no fact: {other}", patch.shape)),
         }
     }

@@ -77,7 +77,7 @@ pub(super) struct QueryFacts {
 pub(super) struct Patch {
     /// The shape.
     pub(super) shape: String,
-    /// The facts to drop: `enum`, `pattern`, `min`, `max`.
+    /// The facts to drop: `enum`, `pattern`, `min`, `max`, `required`.
     pub(super) remove: Vec<String>,
     /// Why, for the reader.
     #[allow(dead_code)]

@@ -102,11 +102,18 @@ async fn step(sqs: &Arc<Sqs>, scope: &Scope, key: &[u8]) -> Result<Next, SqsErro
             Err(error) => return Err(error),
         },
     };
+    let nowhere = if destination.is_some() { NO_QUEUE } else { NO_SOURCE };
     let limit = task.max_per_second.map_or(STEP, |pace| step_length(pace) as usize);
-    let Step { moved, left } = sqs.move_some(&source, destination.as_deref(), limit).await?;
+    let Step { moved, left } = match sqs.move_some(&source, destination.as_deref(), limit).await {
+        Ok(step) => step,
+        Err(SqsError::NoQueue) => {
+            return settle(sqs, scope, key, 0, Some(State::Failed(nowhere.to_owned()))).await;
+        }
+        Err(error) => return Err(error),
+    };
     let end = match (moved, left) {
         (_, 0) => Some(State::Completed),
-        (0, _) => Some(State::Failed(NO_SOURCE.to_owned())),
+        (0, _) => Some(State::Failed(nowhere.to_owned())),
         _ => None,
     };
     match settle(sqs, scope, key, moved, end).await? {
