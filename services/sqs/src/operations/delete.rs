@@ -44,7 +44,10 @@ struct Entry {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Settled {
+    // AWS leaves an empty list out, and clients ask whether there is one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     successful: Vec<Success>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     failed: Vec<Failure>,
 }
 
