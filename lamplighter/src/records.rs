@@ -2,16 +2,20 @@
 //! `GET /_lamplighter/fleet`: how many environments there are, who waits, and how much memory they have; and
 //! `GET /_lamplighter/events`: what became of asynchronous events and their records, by function.
 //!
+//! `GET /_lamplighter/failures?id=MESSAGE_ID`: why messages failed, which a function was fed with from a queue; `id` up to
+//! a hundred times. Messages of which nothing is known are left out.
+//!
 //! Of invocations, `since=N` leaves out those up to sequence N; `limit=N` gives at most so many, 1000 without it. The oldest come
 //! first, and `last` is what to ask for as `since` the next time.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use gateway::{AdminAnswer, AdminRequest, Gateway};
 use http::{Method, StatusCode};
 use serde::Serialize;
 use service_lambda::Lambda;
 use service_lambda::fleet::Fleet;
+use service_lambda::mappings::Failure;
 use service_lambda::metering::{InvocationRecord, Meter};
 
 /// The most records in one answer.
@@ -23,8 +27,21 @@ struct Answer {
     invocations: Vec<Arc<InvocationRecord>>,
 }
 
-/// Offers the fleet's records and its state, and the counts of events.
+#[derive(Serialize)]
+struct Failures {
+    failures: Vec<Failure>,
+}
+
+/// The most messages that one request asks about.
+const MOST_IDS: usize = 100;
+
+/// Offers the fleet's records and its state, the counts of events, and what is known of messages that failed.
 pub(crate) fn offer(gateway: &Gateway, fleet: &Fleet, lambda: &Arc<Lambda>) {
+    let kept = Arc::downgrade(lambda);
+    gateway.admin_route("failures", move |request| {
+        let answer = failures(&kept, &request);
+        async move { answer }
+    });
     let lambda = Arc::clone(lambda);
     gateway.admin_route("events", move |request| {
         let answer = match request.method {
@@ -46,6 +63,24 @@ pub(crate) fn offer(gateway: &Gateway, fleet: &Fleet, lambda: &Arc<Lambda>) {
         };
         async move { answer }
     });
+}
+
+fn failures(lambda: &Weak<Lambda>, request: &AdminRequest) -> AdminAnswer {
+    if request.method != Method::GET {
+        return AdminAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "GET reads why messages failed");
+    }
+    // Ids of messages need no escapes.
+    let ids: Option<Vec<&str>> = request.query.split('&').map(|pair| pair.strip_prefix("id=")).collect();
+    let Some(ids) = ids.filter(|ids| ids.len() <= MOST_IDS) else {
+        let why = format!("id=MESSAGE_ID is what may be asked for, up to {MOST_IDS} times");
+        return AdminAnswer::error(StatusCode::BAD_REQUEST, &why);
+    };
+    let found = lambda.upgrade().map(|lambda| lambda.message_failures(&ids));
+    match found {
+        Some(Ok(failures)) => AdminAnswer::ok(&Failures { failures }),
+        Some(Err(error)) => AdminAnswer::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        None => AdminAnswer::error(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down"),
+    }
 }
 
 fn answer(meter: &Meter, request: &AdminRequest) -> AdminAnswer {

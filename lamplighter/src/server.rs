@@ -18,6 +18,7 @@ use service_lambda::fleet::{BoxGateway, Fleet, FleetDeps, FleetLimits, LogSink, 
 use service_lambda::{AccountLimits, FunctionUrls, Lambda, LambdaDeps};
 use service_logs::{Logs, LogsDeps};
 use service_sns::{Certificates, Sns, SnsDeps};
+use service_sources::Sources;
 use service_sqs::{Sqs, SqsDeps};
 use service_sts::{Sts, StsDeps};
 use store::{BlobStore, EngineKind, Store, StoreConfig, StoreError};
@@ -238,6 +239,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
         blobs: blobs.clone(),
         invoker: Arc::new(fleet.clone()),
         delivery: Delivery::new(handle.clone()),
+        sources: Sources::new(handle.clone()),
         clock: clock.clone(),
         data_dir: settings.data.clone(),
         runtimes: service_lambda::host_runtimes(settings.runtime_map.clone()),

@@ -236,27 +236,6 @@ def test_a_policy_survives_a_kill_and_goes_with_its_function(own_server):
     assert error(aws.get_policy, FunctionName="kept")[0] == "ResourceNotFoundException"
 
 
-def test_there_are_no_event_sources_yet(aws, make):
-    name = make(SOURCE)
-    assert aws.list_event_source_mappings()["EventSourceMappings"] == []
-    assert aws.list_event_source_mappings(FunctionName=name)["EventSourceMappings"] == []
-    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:queue"
-    code, status, message = error(
-        aws.create_event_source_mapping, FunctionName=name, EventSourceArn=queue, BatchSize=5,
-        ScalingConfig={"MaximumConcurrency": 2}, FilterCriteria={"Filters": [{"Pattern": "{}"}]}, Tags={"a": "b"})
-    assert (code, status) == ("UnsupportedParameterException", 400) and "Amazon SQS" in message
-    assert error(aws.create_event_source_mapping, FunctionName=name)[2] == "Unrecognized event source."
-    assert error(aws.create_event_source_mapping, FunctionName="nobody-knows-it", EventSourceArn=queue)[0] == (
-        "ResourceNotFoundException")
-    mapping = "00000000-0000-0000-0000-000000000000"
-    for call, more in [
-        (aws.get_event_source_mapping, {}),
-        (aws.delete_event_source_mapping, {}),
-        (aws.update_event_source_mapping, {"BatchSize": 7, "Enabled": False}),
-    ]:
-        assert error(call, UUID=mapping, **more)[:2] == ("ResourceNotFoundException", 404)
-
-
 @pytest.mark.parametrize("member, inside, outside", [
     ("StatementId", "s" * 100, "s" * 101),
     ("EventSourceToken", "t" * 256, "t" * 257),

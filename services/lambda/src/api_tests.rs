@@ -86,6 +86,7 @@ impl House {
             blobs: BlobStore::open(dir.path().join("blobs")).unwrap(),
             invoker: invoker.clone(),
             delivery: Delivery::new(handle.clone()),
+            sources: service_sources::Sources::new(handle.clone()),
             clock: clock.clone(),
             data_dir: dir.path().to_owned(),
             runtimes: Arc::new(|_| Ok(())),

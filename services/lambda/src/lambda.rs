@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use base::Clock;
 use service_delivery::Delivery;
+use service_sources::Sources;
 use store::{BlobId, BlobStore, Store};
 
 use crate::asynchronous::Events;
 use crate::error::LambdaError;
 use crate::functions::Functions;
 use crate::invoker::Invoker;
+use crate::mappings::Mappings;
 use crate::package::{Digest, PackageError, Packages};
 use crate::resolve::{Draws, Snapshot};
 use crate::settings::{AccessPoints, RuntimeCheck};
@@ -53,6 +55,8 @@ pub struct LambdaDeps {
     pub invoker: Arc<dyn Invoker>,
     /// Where the records of asynchronous invokes go.
     pub delivery: Delivery,
+    /// Where event source mappings read.
+    pub sources: Sources,
     /// The platform's time.
     pub clock: Clock,
     /// Packages are unpacked in `packages` below it.
@@ -77,6 +81,7 @@ pub struct Lambda {
     pub(crate) packages: Packages,
     pub(crate) invoker: Arc<dyn Invoker>,
     pub(crate) events: Events,
+    pub(crate) mappings: Mappings,
     pub(crate) runtimes: RuntimeCheck,
     pub(crate) limits: AccountLimits,
     pub(crate) access_points: AccessPoints,
@@ -100,6 +105,7 @@ impl Lambda {
     pub fn new(deps: LambdaDeps) -> Result<Arc<Lambda>, PackageError> {
         Ok(Arc::new(Lambda {
             functions: Functions::new(deps.store.clone(), deps.clock.clone(), deps.limits.code_bytes),
+            mappings: Mappings::new(deps.store.clone(), deps.sources),
             store: deps.store,
             clock: deps.clock,
             packages: Packages::open(&deps.data_dir, deps.blobs)?,

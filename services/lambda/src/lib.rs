@@ -18,11 +18,9 @@
 //! | `layers` | layer versions in the store, and which of them a function has |
 //! | `package` | from a zip to a directory that a box can mount |
 //! | `lambda` | what the operations share |
+//! | `mappings` | event source mappings: functions that are fed from queues |
 //! | `asynchronous` | events on disk, and their way to the function |
 //! | `fleet`, `runtime_api`, `invoke` | execution environments and what happens in them |
-//!
-//! It is not: event source mappings, URLs. Those answer with a
-//! clear "not supported" error.
 //!
 //! API: <https://docs.aws.amazon.com/lambda/latest/api/welcome.html>.
 //!
@@ -45,6 +43,7 @@ pub mod invoker;
 mod keys;
 mod lambda;
 mod layers;
+pub mod mappings;
 pub mod metering;
 mod name;
 mod operations;
@@ -134,11 +133,11 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
         .on("UpdateFunctionUrlConfig", operations::urls::update_function_url_config)
         .on("DeleteFunctionUrlConfig", operations::urls::delete_function_url_config)
         .on("ListFunctionUrlConfigs", operations::urls::list_function_url_configs)
-        .on("CreateEventSourceMapping", operations::event_sources::create_event_source_mapping)
-        .on("GetEventSourceMapping", operations::event_sources::event_source_mapping)
-        .on("UpdateEventSourceMapping", operations::event_sources::update_event_source_mapping)
-        .on("DeleteEventSourceMapping", operations::event_sources::event_source_mapping)
-        .on("ListEventSourceMappings", operations::event_sources::list_event_source_mappings)
+        .on("CreateEventSourceMapping", mappings::operations::create_event_source_mapping)
+        .on("GetEventSourceMapping", mappings::operations::get_event_source_mapping)
+        .on("UpdateEventSourceMapping", mappings::operations::update_event_source_mapping)
+        .on("DeleteEventSourceMapping", mappings::operations::delete_event_source_mapping)
+        .on("ListEventSourceMappings", mappings::operations::list_event_source_mappings)
         .on_stream("InvokeWithResponseStream", operations::invoke_stream::invoke_with_response_stream)
         .on("InvokeAsync", event_invoke::invoke_async)
         .on("PutFunctionEventInvokeConfig", event_invoke::put_function_event_invoke_config)
@@ -204,14 +203,12 @@ pub fn service(lambda: Arc<Lambda>) -> Service {
             ("PutRuntimeManagementConfig", "RuntimeVersionArn", "the ARN that `RuntimeVersionConfig` shows"),
             ("UpdateFunctionCode", "S3Bucket", "refused; send `ZipFile`"),
             ("UpdateFunctionCode", "ImageUri", "refused; send `ZipFile`"),
-            ("CreateEventSourceMapping", "EventSourceArn", "checked, then refused: there are no sources yet"),
-            (
-                "CreateEventSourceMapping",
-                "SelfManagedEventSource",
-                "checked, then refused: there are no sources yet",
-            ),
+            ("CreateEventSourceMapping", "EventSourceArn", "queues of Amazon SQS"),
             ("PublishLayerVersion", "Content", "`ZipFile` only"),
         ])
+        .chain(mappings::MEMBERS_OF_OTHERS.iter().flat_map(|&(operations, member)| {
+            operations.iter().map(move |&operation| (operation, member, mappings::OF_OTHERS))
+        }))
         .fold(table, |table, (operation, member, taken)| table.partly(operation, member, taken))
         .build()
 }

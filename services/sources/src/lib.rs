@@ -75,8 +75,11 @@ pub trait Source: Send + Sync + 'static {
     fn settle(&self, records: &[Self::Record]) -> impl Future<Output = Vec<SourceError>> + Send;
 
     /// These stay the reader's for so long, from now on. Zero: anybody may have them at once.
-    fn keep(&self, records: &[Self::Record], lease: Duration)
-    -> impl Future<Output = Vec<SourceError>> + Send;
+    fn keep(
+        &self,
+        records: &[Self::Record],
+        lease: Duration,
+    ) -> impl Future<Output = Vec<SourceError>> + Send;
 }
 
 /// Who reads: a role, in a session that is named after what it reads for.

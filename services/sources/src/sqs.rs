@@ -165,7 +165,12 @@ impl Queue {
     }
 
     /// One request of at most ten messages. Errors of single messages are errors too.
-    async fn ten(&self, operation: &'static str, handles: Vec<String>, seconds: Option<i32>) -> Vec<SourceError> {
+    async fn ten(
+        &self,
+        operation: &'static str,
+        handles: Vec<String>,
+        seconds: Option<i32>,
+    ) -> Vec<SourceError> {
         let entries = handles.iter().enumerate().map(|(index, handle)| Entry {
             id: index.to_string(),
             receipt_handle: handle,

@@ -119,11 +119,8 @@ struct Failed {
 async fn delete(asked: Arc<Asked>, call: Call, request: Delete) -> Result<Deleted, ApiError> {
     asked.note(&call, format!("delete {}", request.entries.len()));
     let (bad, good): (Vec<_>, Vec<_>) = request.entries.into_iter().partition(|e| e.receipt_handle == "r3");
-    let failed = |entry: Entry| Failed {
-        id: entry.id,
-        sender_fault: true,
-        code: "ReceiptHandleIsInvalid".to_owned(),
-    };
+    let failed =
+        |entry: Entry| Failed { id: entry.id, sender_fault: true, code: "ReceiptHandleIsInvalid".to_owned() };
     Ok(Deleted {
         successful: good.into_iter().map(|entry| Id { id: entry.id }).collect(),
         failed: bad.into_iter().map(failed).collect(),
@@ -199,8 +196,7 @@ async fn a_queue_that_is_gone_says_so() {
 #[test]
 fn only_queues_are_queues() {
     let sources = Sources::new(FrontDoorHandle::new());
-    let reader =
-        Reader { account: AccountId::DEFAULT, role_arn: String::new(), session: String::new() };
+    let reader = Reader { account: AccountId::DEFAULT, role_arn: String::new(), session: String::new() };
     for arn in ["", "arn:aws:sns:eu-west-1:111122223333:orders", "arn:aws:sqs:eu-west-1:1:orders"] {
         assert!(sources.queue(arn, reader.clone()).is_none(), "{arn}");
     }

@@ -131,8 +131,8 @@ impl Lambda {
         self.events.counts.all()
     }
 
-    /// Goes on with the events that an earlier process left, and removes those of functions that are gone. To be
-    /// called once, when calls of services to one another work and before the first request.
+    /// Goes on with the events that an earlier process left, and removes those of functions that are gone; reads on for
+    /// event source mappings. To be called once, when calls of services to one another work and before the first request.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -152,7 +152,7 @@ impl Lambda {
                 tokio::spawn(clear(queue));
             }
         }
-        Ok(())
+        self.start_mappings()
     }
 
     /// Starts no further events, and waits a while for those that run. What did not end stays in its queue.
@@ -162,7 +162,8 @@ impl Lambda {
         self.events.stop.send_replace(true);
         let mut count = self.events.count.subscribe();
         // The sender lives in `self`; the limit passing is what is expected of long functions.
-        let _ = tokio::time::timeout(LIMIT, count.wait_for(|count| *count == 0)).await;
+        let events = count.wait_for(|count| *count == 0);
+        let _ = tokio::time::timeout(LIMIT, async { tokio::join!(events, self.stop_mappings()) }).await;
     }
 
     /// Says that a queue has new events: now, or to be run at `due`.

@@ -112,6 +112,7 @@ impl House {
             blobs: BlobStore::open(dir.path().join("blobs")).unwrap(),
             invoker: script.clone(),
             delivery: Delivery::new(handle.clone()),
+            sources: service_sources::Sources::new(handle.clone()),
             clock: clock.clone(),
             gateway_port: 4566,
             data_dir: dir.path().to_owned(),

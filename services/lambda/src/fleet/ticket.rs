@@ -112,7 +112,11 @@ impl Ticket {
         let own_limit = Duration::from_secs(u64::from(self.function.timeout_s));
         let limit = self.fleet.limits().wait_limit.min(own_limit);
         // An event has a queue of its own to wait in.
-        let limit = if origin == Origin::Event { limit.min(EVENT_WAIT_LIMIT) } else { limit };
+        let limit = if matches!(origin, Origin::Event | Origin::Source) {
+            limit.min(EVENT_WAIT_LIMIT)
+        } else {
+            limit
+        };
         let began = Instant::now();
         let brought = tokio::time::timeout(limit, seat.brought()).await;
         self.waited += began.elapsed();

@@ -83,6 +83,8 @@ pub enum Origin {
     Url,
     /// Invoke with a response stream.
     Stream,
+    /// A batch of an event source mapping.
+    Source,
 }
 
 /// What a function answered, well or badly.

@@ -6,7 +6,6 @@ pub(crate) mod code_signing;
 pub(crate) mod concurrency;
 pub(crate) mod create;
 pub(crate) mod event_invoke;
-pub(crate) mod event_sources;
 pub(crate) mod invoke;
 pub(crate) mod invoke_stream;
 pub(crate) mod layer_policies;
@@ -33,7 +32,7 @@ use crate::error::LambdaError;
 use crate::name::{FunctionName, Place, Target};
 
 /// The function that a request names, in the place where the call is made.
-fn target(
+pub(crate) fn target(
     call: &Call,
     operation: &'static str,
     function_name: &str,

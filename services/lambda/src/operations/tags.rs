@@ -1,4 +1,4 @@
-//! TagResource, UntagResource and ListTags, for functions.
+//! TagResource, UntagResource and ListTags, for functions and event source mappings.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html>.
 
@@ -15,6 +15,7 @@ use crate::Lambda;
 use crate::error::LambdaError;
 use crate::function::FunctionConfig;
 use crate::functions::{MAX_TAGS, Tags, too_many_tags};
+use crate::keys::Space;
 use crate::name::{LATEST, Target};
 use crate::settings::OwnSettings;
 
@@ -57,13 +58,17 @@ pub(crate) async fn tag_resource(
     call: Call,
     request: TagResourceRequest,
 ) -> Result<Nothing, LambdaError> {
-    let target = tagged(&call, "TagResource", &request.resource)?;
     if request.tags.is_empty() {
         return Err(LambdaError::InvalidParameter(
             "An error occurred and the request cannot be processed: the request has no tags.".to_owned(),
         ));
     }
     check_tags(&request.tags)?;
+    if let Some((space, id)) = mapping(&call, &request.resource) {
+        lambda.mappings.rows.change_tags(&space, &id, request.tags, Vec::new()).await?;
+        return Ok(Nothing {});
+    }
+    let target = tagged(&call, "TagResource", &request.resource)?;
     if let Some(record) = lambda.functions.tag(&target, request.tags).await? {
         lambda.invoker.retire(&FunctionConfig::key_of(&target.arn(), LATEST), record.generation);
     }
@@ -76,10 +81,14 @@ pub(crate) async fn untag_resource(
     call: Call,
     request: UntagResourceRequest,
 ) -> Result<Nothing, LambdaError> {
-    let target = tagged(&call, "UntagResource", &request.resource)?;
     if request.tag_keys.iter().any(|key| key.chars().count() > MAX_KEY_CHARS) {
         return Err(too_long("key", MAX_KEY_CHARS));
     }
+    if let Some((space, id)) = mapping(&call, &request.resource) {
+        lambda.mappings.rows.change_tags(&space, &id, Tags::new(), request.tag_keys).await?;
+        return Ok(Nothing {});
+    }
+    let target = tagged(&call, "UntagResource", &request.resource)?;
     lambda.functions.untag(&target, request.tag_keys).await?;
     Ok(Nothing {})
 }
@@ -90,9 +99,19 @@ pub(crate) async fn list_tags(
     call: Call,
     request: ListTagsRequest,
 ) -> Result<ListTagsResponse, LambdaError> {
+    if let Some((space, id)) = mapping(&call, &request.resource) {
+        return Ok(ListTagsResponse { tags: lambda.mappings.rows.tags(&space, &id)? });
+    }
     let target = tagged(&call, "ListTags", &request.resource)?;
     lambda.functions.row(&target)?;
     Ok(ListTagsResponse { tags: lambda.functions.tags(&target)? })
+}
+
+/// The event source mapping that an ARN of this account and region names.
+fn mapping(call: &Call, resource: &str) -> Option<(Space, String)> {
+    let place = format!("arn:aws:lambda:{}:{}:event-source-mapping:", call.region(), call.account());
+    let id = resource.strip_prefix(&place)?;
+    Some((Space::new(call.account(), call.region()), id.to_owned()))
 }
 
 /// The function that an ARN names. Other resources of Lambda have tags too, but do not exist here yet.
@@ -102,7 +121,7 @@ fn tagged(call: &Call, operation: &'static str, resource: &str) -> Result<Target
         return Err(LambdaError::Unsupported {
             parameter: "Resource",
             operation,
-            why: format!("only functions have tags, by their ARN; got {resource}"),
+            why: format!("only functions and event source mappings have tags, by their ARN; got {resource}"),
         });
     }
     let target = target(call, operation, resource, None)?;
