@@ -163,7 +163,7 @@ INVALID = "InvalidParameterValueException"
     ({"StartingPosition": "LATEST"}, "Unsupported StartingPosition parameter for given event source mapping type."),
     ({"ParallelizationFactor": 2}, "Unsupported ParallelizationFactor parameter for given event source mapping type."),
     ({"MaximumRetryAttempts": 1}, "Unsupported MaximumRetryAttempts parameter for given event source mapping type."),
-    ({"Topics": ["t"]}, "Unsupported Topics parameter for given event source mapping type."),
+    ({"Topics": ["tt"]}, "Unsupported Topics parameter for given event source mapping type."),
     ({"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}, "Invalid filter pattern definition."),
     ({"FilterCriteria": {"Filters": [{"Pattern": '{"body": ["a"]}'}] * 11}},
      "FilterCriteria must have at most 10 filters, got 11."),
@@ -196,7 +196,8 @@ def test_what_a_queue_s_mapping_may_not_have(aws, make, queue, members, text):
     ("ProvisionedPollerConfig", {"MinimumPollers": 200, "MaximumPollers": 2000}, {"MinimumPollers": 201}),
     ("FunctionResponseTypes", ["ReportBatchItemFailures"], ["Other"]),
 ])
-def test_limits(aws, make, queue, mapped, member, inside, outside):
+def test_limits(server, make, queue, mapped, member, inside, outside):
+    aws = server.client("lambda", parameter_validation=False)
     name, source = make(SOURCE), queue()
     window = {} if member == "MaximumBatchingWindowInSeconds" else {"MaximumBatchingWindowInSeconds": 1}
     if outside is not None:
@@ -243,7 +244,7 @@ def test_other_sources_are_named(aws, make):
         code, status, message = error(create, FunctionName=name, EventSourceArn=arn, StartingPosition="LATEST")
         assert (code, status) == ("UnsupportedParameterException", 400) and service in message
     kafka = {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9092"]}}
-    assert "Kafka" in error(create, FunctionName=name, SelfManagedEventSource=kafka, Topics=["t"])[2]
+    assert "Kafka" in error(create, FunctionName=name, SelfManagedEventSource=kafka, Topics=["tt"])[2]
     for arn in ["arn:aws:s3:us-east-1:000000000000:bucket", "arn:aws:sns:us-east-1:000000000000:topic"]:
         assert error(create, FunctionName=name, EventSourceArn=arn) == (INVALID, 400, "Unrecognized event source.")
     assert error(create, FunctionName=name)[2] == "Unrecognized event source."
