@@ -154,6 +154,12 @@ impl<'a> Context<'a> {
         self.put(key, Values::Many(values.into_iter().map(Into::into).collect()))
     }
 
+    /// With the keys of another context, which count more.
+    #[must_use]
+    pub fn and(self, other: Context<'a>) -> Self {
+        other.entries.into_iter().fold(self, |context, (key, values)| context.put(key, values))
+    }
+
     /// With `aws:CurrentTime` and `aws:EpochTime`.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {

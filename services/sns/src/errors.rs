@@ -17,6 +17,9 @@ pub(crate) enum SnsError {
     Other { code: &'static str, message: String },
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// What is stored makes no sense.
+    #[error("store: {0}")]
+    Damaged(String),
 }
 
 impl SnsError {
@@ -42,7 +45,7 @@ impl From<SnsError> for ApiError {
             SnsError::InvalidParameter(_) => ApiError::new("InvalidParameterException", message),
             SnsError::NotAuthorized(_) => ApiError::new("AuthorizationErrorException", message).status(403),
             SnsError::Other { code, .. } => ApiError::new(code, message),
-            SnsError::Store(_) => ApiError::internal(message),
+            SnsError::Store(_) | SnsError::Damaged(_) => ApiError::internal(message),
         }
     }
 }

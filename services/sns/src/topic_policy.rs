@@ -5,29 +5,10 @@
 
 use serde_json::{Value, json};
 
+use crate::access::{self, ACTIONS};
 use crate::errors::SnsError;
 use crate::topic::Topic;
 use crate::topic_attributes::Refusal;
-
-/// Longest policy, in bytes.
-const MAX_POLICY_BYTES: usize = 30_720;
-/// What others can be let do.
-const ACTIONS: [&str; 14] = [
-    "AddPermission",
-    "DeleteTopic",
-    "GetDataProtectionPolicy",
-    "GetTopicAttributes",
-    "ListSubscriptionsByTopic",
-    "ListTagsForResource",
-    "Publish",
-    "PutDataProtectionPolicy",
-    "Receive",
-    "RemovePermission",
-    "SetTopicAttributes",
-    "Subscribe",
-    "TagResource",
-    "UntagResource",
-];
 
 /// The policy of a topic that was given none.
 pub(crate) fn default_for(topic: &Topic) -> String {
@@ -57,13 +38,10 @@ pub(crate) fn default_for(topic: &Topic) -> String {
 }
 
 /// Looks at a policy before it is kept.
-pub(crate) fn checked(text: &str, _topic_arn: &str) -> Result<String, Refusal> {
-    if text.len() > MAX_POLICY_BYTES {
-        return Err(Refusal::Value("Policy Error: Policy is too large".to_owned()));
-    }
-    match serde_json::from_str::<Value>(text) {
-        Ok(Value::Object(_)) => Ok(text.to_owned()),
-        _ => Err(Refusal::Value("Policy Error: null".to_owned())),
+pub(crate) fn checked(text: &str, topic_arn: &str) -> Result<String, Refusal> {
+    match access::check(text, topic_arn) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(Refusal::Value(why.to_owned())),
     }
 }
 

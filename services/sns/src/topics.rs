@@ -117,12 +117,26 @@ impl Sns {
         arn: &str,
         action: &'static str,
     ) -> Result<(TopicAddress, Topic), SnsError> {
+        let (address, topic) = self.named(call, parameter, arn)?;
+        access::permit(call, &topic, action)?;
+        Ok((address, topic))
+    }
+
+    /// The topic that a request names, whoever asks.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what is no ARN of this region, `NotFound`.
+    pub(crate) fn named(
+        &self,
+        call: &Call,
+        parameter: &str,
+        arn: &str,
+    ) -> Result<(TopicAddress, Topic), SnsError> {
         let address = TopicAddress::parse(parameter, arn)?;
         if address.scope.region != *call.region() {
             return Err(SnsError::invalid(parameter));
         }
         let topic = self.find(&address)?;
-        access::permit(call, &topic, action)?;
         Ok((address, topic))
     }
 

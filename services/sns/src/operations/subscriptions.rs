@@ -48,7 +48,8 @@ pub(crate) async fn subscribe(
     call: Call,
     request: Subscribe,
 ) -> Result<SubscriptionArn, SnsError> {
-    let (address, topic) = sns.topic_for(&call, "TopicArn", &request.topic_arn, "SNS:Subscribe")?;
+    let (address, topic) = sns.named(&call, "TopicArn", &request.topic_arn)?;
+    access::permit_subscribe(&call, &topic, &request.protocol, request.endpoint.as_deref())?;
     let protocol: Protocol = request.protocol.parse().map_err(|_| {
         SnsError::invalid(format!("Amazon SNS does not support this protocol string: {}", request.protocol))
     })?;
