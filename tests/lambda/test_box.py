@@ -189,15 +189,16 @@ def test_environment_is_as_in_aws(aws, make, server):
     assert not {key for key in leaked if not key.startswith(("LC_", "LD_", "PYTHON"))}, leaked
 
 
-def slim_sdk():
-    """boto3 with the data of the few services that the test uses: as a user would package it."""
+def slim_sdk(*services):
+    """boto3 with the data of the few services that a test uses (and STS and Lambda): as a user would package it."""
+    services = ("sts", "lambda", *services)
     site = Path(botocore.__file__).parent.parent
     files = {}
     for package in ["boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3"]:
         for path in sorted((site / package).rglob("*")):
             relative = path.relative_to(site)
             data = relative.parts[:2] == ("botocore", "data") and len(relative.parts) > 3
-            if path.is_file() and path.suffix != ".pyc" and not (data and relative.parts[2] not in ("sts", "lambda")):
+            if path.is_file() and path.suffix != ".pyc" and not (data and relative.parts[2] not in services):
                 files[str(relative)] = path.read_bytes()
     files["six.py"] = (site / "six.py").read_bytes()
     return files

@@ -3,6 +3,7 @@ import json
 
 import pytest
 from conftest import PYTHON
+from targets import allow_topic, counts, deny, queue, received, set_policy, topic
 from test_async import NOTE, advance, create, refusal, runs, until
 
 CATCH = 'import json\ndef handler(event, context):\n    print(json.dumps(["ran", event, context.aws_request_id]))\n'
@@ -81,8 +82,6 @@ def test_a_record_survives_a_kill(own_server):
 
 
 @pytest.mark.parametrize("arn, service", [
-    ("arn:aws:sqs:us-east-1:000000000000:q", "Amazon SQS"),
-    ("arn:aws:sns:us-east-1:000000000000:t", "Amazon SNS"),
     ("arn:aws:events:us-east-1:000000000000:event-bus/default", "Amazon EventBridge"),
     ("arn:aws:s3:::bucket", "Amazon S3"),
     ("kafka://topic", "Kafka"),
@@ -121,21 +120,105 @@ def test_bad_destinations_are_refused(server, aws, make, unique):
     assert put("OnFailure", "no arn")[0] == "ValidationException"
 
 
-def test_dead_letter_queues_are_refused_by_name(server, aws, make, unique):
+def test_queues_and_topics_are_looked_at_when_they_are_set(server, aws, make, unique):
     name = make(NOTE)
-    for arn, part in [
-        ("arn:aws:sqs:us-east-1:000000000000:q", "Amazon SQS"),
-        ("arn:aws:sns:us-east-1:000000000000:t", "Amazon SNS"),
-    ]:
-        code, message, _ = refusal(
-            aws.update_function_configuration, FunctionName=name, DeadLetterConfig={"TargetArn": arn}
-        )
-        assert code == "UnsupportedParameterException" and part in message and "DeadLetterConfig" in message
-    code, message, _ = refusal(
-        aws.update_function_configuration, FunctionName=name, DeadLetterConfig={"TargetArn": "arn:aws:s3:::b"}
-    )
-    assert code == "InvalidParameterValueException" and "Amazon SQS queue or an Amazon SNS topic" in message
-    assert "DeadLetterConfig" not in aws.update_function_configuration(FunctionName=name, DeadLetterConfig={"TargetArn": ""})
+
+    def put(arn, member="OnFailure"):
+        config = {member: {"Destination": arn}}
+        return refusal(aws.put_function_event_invoke_config, FunctionName=name, DestinationConfig=config)
+
+    for service in ["sqs", "sns"]:
+        missing = f"arn:aws:{service}:us-east-1:000000000000:{unique('gone')}"
+        assert put(missing)[:2] == ("InvalidParameterValueException", f"The destination ARN {missing} is invalid.")
+    _, fifo = queue(server, unique("q") + ".fifo", FifoQueue="true")
+    for arn in [fifo, topic(server, unique("t") + ".fifo", FifoTopic="true")]:
+        assert put(arn, "OnSuccess")[:2] == (
+            "InvalidParameterValueException",
+            f"The provided destination config DestinationConfig(onSuccess=OnSuccess(destination={arn}), onFailure=null) "
+            "is invalid.")
+    url, closed = queue(server)
+    set_policy(server, url, deny())
+    assert put(closed)[:2] == (
+        "InvalidParameterValueException",
+        f"The function's execution role does not have permissions to call SendMessage on {closed}")
+    assert refusal(aws.get_function_event_invoke_config, FunctionName=name)[0] == "ResourceNotFoundException"
+
+
+def test_a_queue_gets_the_record_of_what_went_well(server, aws, make):
+    url, arn = queue(server)
+    name = make(NOTE)
+    aws.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": arn}})
+    answer = aws.invoke(FunctionName=name, InvocationType="Event", Payload='{"order": [1, "é"]}')
+    message, = received(server, url)
+    record = json.loads(message["Body"])
+    assert record.pop("timestamp").endswith("Z")
+    assert record == {
+        "version": "1.0",
+        "requestContext": {
+            "requestId": answer["ResponseMetadata"]["RequestId"],
+            "functionArn": f"{arn_of(aws, name)}:$LATEST",
+            "condition": "Success",
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": {"order": [1, "é"]},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST"},
+        "responsePayload": {"order": [1, "é"]},
+    }
+    assert "MessageAttributes" not in message
+    until(lambda: counts(server, f"{arn_of(aws, name)}:$LATEST").get("records_delivered") == 1)
+
+
+def test_a_topic_gets_the_record_of_what_failed(server, aws, make):
+    topic_arn = topic(server)
+    url, arn = queue(server)
+    allow_topic(server, url, arn, topic_arn)
+    server.client("sns").subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn)
+    name = make(NOTE)
+    aws.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": topic_arn}})
+    aws.invoke(FunctionName=name, InvocationType="Event", Payload=b'{"fail": 1}')
+    notification = json.loads(received(server, url)[0]["Body"])
+    assert notification["TopicArn"] == topic_arn
+    record = json.loads(notification["Message"])
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert record["responsePayload"]["errorMessage"] == "boom"
+
+
+def test_attempts_and_age_are_told_to_a_queue(own_server):
+    server = own_server()
+    client = server.client("lambda")
+    url, arn = queue(server)
+    create(server, "f")
+    client.put_function_event_invoke_config(
+        FunctionName="f", MaximumRetryAttempts=2, DestinationConfig={"OnFailure": {"Destination": arn}})
+    client.invoke(FunctionName="f", InvocationType="Event", Payload=b'{"fail": 1}')
+    for attempt, wait in [(1, 70), (2, 140)]:
+        until(lambda: len(runs(server, "f")) == attempt)
+        advance(server, wait)
+    context = json.loads(received(server, url)[0]["Body"])["requestContext"]
+    assert (context["condition"], context["approximateInvokeCount"]) == ("RetriesExhausted", 3)
+    client.put_function_event_invoke_config(
+        FunctionName="f", MaximumEventAgeInSeconds=60, DestinationConfig={"OnFailure": {"Destination": arn}})
+    client.invoke(FunctionName="f", InvocationType="Event", Payload=b'{"fail": 1}')
+    until(lambda: len(runs(server, "f")) == 4)
+    advance(server, 61)
+    context = json.loads(received(server, url)[0]["Body"])["requestContext"]
+    assert (context["condition"], context["approximateInvokeCount"]) == ("EventAgeExceeded", 1)
+
+
+def test_a_queue_that_is_closed_or_gone_since_is_counted(server, aws, make):
+    url, arn = queue(server)
+    name = make(NOTE)
+    latest = f"{arn_of(aws, name)}:$LATEST"
+    aws.put_function_event_invoke_config(FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": arn}})
+    set_policy(server, url, deny())
+    aws.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    until(lambda: counts(server, latest).get("destination_delivery_failures") == 1)
+    server.client("sqs").delete_queue(QueueUrl=url)
+    aws.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    until(lambda: counts(server, latest).get("destination_delivery_failures") == 2)
+    assert counts(server, latest)["handled"] == 2
 
 
 def test_a_destination_that_is_gone_does_not_stop_the_queue(server, aws, make):
