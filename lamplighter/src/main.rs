@@ -10,6 +10,7 @@ mod queues;
 mod records;
 mod sam;
 mod server;
+mod topics;
 mod ui;
 
 use std::process::ExitCode;

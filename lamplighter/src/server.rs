@@ -280,6 +280,7 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     crate::records::offer(&gateway, &fleet, &lambda);
     crate::outbox::offer(&gateway, &sns, settings.region.clone());
     crate::queues::offer(&gateway, &sqs, &settings.region);
+    crate::topics::offer(&gateway, &sns);
     // After what its environments need is there, and before the first request.
     lambda.restore_capacity().await.map_err(|e| failed(&e))?;
     lambda.restore_snapshots().await.map_err(|e| failed(&e))?;

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::engine::{Engine, View};
 use crate::error::{EngineError, StoreError, TxError};
@@ -83,18 +83,33 @@ where
 pub(crate) struct Committer {
     queue: Option<mpsc::Sender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    gathering: Arc<AtomicUsize>,
+    gathering: Arc<Gathering>,
+}
+
+/// How many callers are about to send more.
+#[derive(Default)]
+struct Gathering {
+    count: AtomicUsize,
+    ended: Notify,
+}
+
+impl Gathering {
+    fn is_on(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
 }
 
 /// While it is there, the committer waits a little for further transactions before it syncs. See [`crate::Store::gather`].
 #[must_use = "transactions are gathered as long as it is there"]
 pub struct Gather {
-    gathering: Arc<AtomicUsize>,
+    gathering: Arc<Gathering>,
 }
 
 impl Drop for Gather {
     fn drop(&mut self) {
-        self.gathering.fetch_sub(1, Ordering::Release);
+        if self.gathering.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.gathering.ended.notify_waiters();
+        }
     }
 }
 
@@ -109,7 +124,7 @@ pub(crate) struct Start {
 impl Committer {
     pub(crate) fn start(start: Start) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(limits::QUEUE_LENGTH);
-        let gathering = Arc::<AtomicUsize>::default();
+        let gathering = Arc::<Gathering>::default();
         let worker = Worker {
             gathering: Arc::clone(&gathering),
             engine: start.engine,
@@ -124,8 +139,21 @@ impl Committer {
     }
 
     pub(crate) fn gather(&self) -> Gather {
-        self.gathering.fetch_add(1, Ordering::Relaxed);
+        self.gathering.count.fetch_add(1, Ordering::AcqRel);
         Gather { gathering: Arc::clone(&self.gathering) }
+    }
+
+    /// Waits until nobody gathers, for a bounded time.
+    pub(crate) async fn gathered(&self) {
+        if !self.gathering.is_on() {
+            return;
+        }
+        let mut ended = std::pin::pin!(self.gathering.ended.notified());
+        ended.as_mut().enable();
+        if self.gathering.is_on() {
+            // Whoever gathers for longer gets a commit more.
+            let _ = tokio::time::timeout(limits::GATHER_TIME, ended).await;
+        }
     }
 
     /// Queues a transaction; waits while the queue is full.
@@ -170,8 +198,7 @@ struct Worker {
     overlay: Overlay,
     time_limit: Duration,
     poisoned: Option<Arc<str>>,
-    /// How many callers are about to send more.
-    gathering: Arc<AtomicUsize>,
+    gathering: Arc<Gathering>,
 }
 
 impl Worker {
@@ -195,7 +222,7 @@ impl Worker {
         while let Some(mut job) = next {
             let outcome = self.run_one(&*view, &mut *job);
             ran.push((job, outcome));
-            let gathering = self.gathering.load(Ordering::Acquire) > 0;
+            let gathering = self.gathering.is_on();
             let time = if gathering { limits::GATHER_TIME } else { limits::BATCH_TIME };
             let room = ran.len() < limits::BATCH_JOBS
                 && self.overlay.bytes < limits::BATCH_BYTES
@@ -217,7 +244,7 @@ impl Worker {
     fn next(&self, jobs: &mut mpsc::Receiver<Box<dyn Job>>, started: Instant) -> Option<Box<dyn Job>> {
         loop {
             // In this order: what was sent before the gathering ended is seen.
-            let gathering = self.gathering.load(Ordering::Acquire) > 0;
+            let gathering = self.gathering.is_on();
             match jobs.try_recv() {
                 Ok(job) => return Some(job),
                 Err(_) if gathering && started.elapsed() < limits::GATHER_TIME => {

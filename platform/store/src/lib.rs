@@ -230,6 +230,11 @@ impl Store {
         self.inner.committer.gather()
     }
 
+    /// Waits, for a bounded time, until nobody gathers: for those who put together transactions of many callers.
+    pub async fn gathered(&self) {
+        self.inner.committer.gathered().await;
+    }
+
     /// The newest committed value of a key. Synchronous: a cached read takes microseconds.
     ///
     /// # Errors

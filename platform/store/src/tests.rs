@@ -170,3 +170,26 @@ fn an_import_that_was_cut_off_is_thrown_away_at_the_next_start() {
     assert_eq!(store.export(&mut out).unwrap().entries, 0);
     assert_eq!(engine.get(export::IMPORT_KEY).unwrap(), None);
 }
+
+#[tokio::test]
+async fn what_is_gathered_is_one_commit() {
+    let engine = Arc::new(Tapped::default());
+    let store = Store::start(Arc::clone(&engine) as Arc<dyn Engine>, limits::TRANSACTION_TIME).unwrap();
+    let gather = store.gather();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..50_u8 {
+        let store = store.clone();
+        tasks.spawn(async move { store.transact(move |tx| tx.put(vec![b'k', number], vec![])).await });
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.gathered().await }
+    });
+    drop(gather);
+    waiting.await.unwrap();
+    while let Some(outcome) = tasks.join_next().await {
+        outcome.unwrap().unwrap();
+    }
+    assert_eq!(engine.commits.load(Ordering::SeqCst), 1);
+}

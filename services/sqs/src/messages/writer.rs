@@ -185,6 +185,8 @@ impl Messages {
 
     async fn run_writer(self: Arc<Self>) {
         loop {
+            // One publish to many queues is one transaction.
+            self.store.gathered().await;
             let tickets = next_batch(&mut locked(&self.pending));
             if tickets.is_empty() {
                 return;
