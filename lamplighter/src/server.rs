@@ -112,7 +112,7 @@ impl Server {
         };
         let assembled = assemble(parts).await?;
         assembled.lambda.start_events().map_err(|error| StartError::Service(error.to_string()))?;
-        assembled.sqs.start().map_err(|error| StartError::Service(error.to_string()))?;
+        assembled.sqs.start().await.map_err(|error| StartError::Service(error.to_string()))?;
         assembled.sns.start()?;
         assembled.gateway.serve(listener, SourceKind::Outside);
         let (logs_stop, stopped) = watch::channel(false);

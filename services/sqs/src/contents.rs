@@ -20,12 +20,12 @@ impl Sqs {
         Ok(Numbers { visible, in_flight, delayed })
     }
 
-    /// Removes the messages of a queue.
+    /// Removes the messages of a queue. Through [`Sqs::finish`], which knows of crashes.
     pub(crate) async fn purged(&self, queue: &Queue) -> Result<(), SqsError> {
         self.messages.purge(queue).await
     }
 
-    /// Removes the messages of a queue that is not there any more.
+    /// Removes the messages of a queue that is not there any more. Through [`Sqs::finish`], too.
     pub(crate) async fn emptied(&self, queue: &Queue) -> Result<(), SqsError> {
         self.messages.forget(queue).await
     }

@@ -5,6 +5,7 @@
 //! | `sqs, "queue", account, region, name` | [`crate::queue::Queue`], version 1 |
 //! | `sqs, "deleted", account, region, name` | when that queue was deleted ([`base::Timestamp`]); goes a minute later |
 //! | `sqs, "source", account, region, dead-letter queue, source queue` | nothing: the source's redrive policy names the other |
+//! | `sqs, "unfinished", uid` | what a purge or deletion has left to do: see [`crate::unfinished`] |
 //! | `sqs, "move", account, region, source queue, started at (ms), task` | [`crate::moves::MoveTask`], version 1 |
 //! | `sqs, "moving", account, region, source queue` | the key of its running move task |
 //!
@@ -70,6 +71,14 @@ pub(crate) fn source(scope: &Scope, dead_letter_queue: &str, source: &str) -> Ve
 /// The queues that have this one as their dead-letter queue.
 pub(crate) fn sources(scope: &Scope, dead_letter_queue: &str) -> Range {
     scope.table("source").str(dead_letter_queue).range()
+}
+
+pub(crate) fn unfinished(uid: u64) -> Vec<u8> {
+    Key::new("sqs").str("unfinished").u64(uid).build()
+}
+
+pub(crate) fn all_unfinished() -> Range {
+    Key::new("sqs").str("unfinished").range()
 }
 
 pub(crate) fn move_task(scope: &Scope, source: &str, started_at: Timestamp, id: &str) -> Vec<u8> {

@@ -21,6 +21,7 @@ mod operations;
 mod queue;
 mod queues;
 mod statements;
+mod unfinished;
 
 use std::sync::Arc;
 
@@ -71,8 +72,9 @@ impl Sqs {
     /// Goes on with what the last process left. Call it once, before the first request.
     ///
     /// # Errors
-    /// When the store cannot be read.
-    pub fn start(self: &Arc<Self>) -> Result<(), base::ApiError> {
+    /// When the store cannot be read or written.
+    pub async fn start(self: &Arc<Self>) -> Result<(), base::ApiError> {
+        self.finish_all().await?;
         self.messages.start();
         Ok(self.resume_moves()?)
     }

@@ -19,6 +19,7 @@ use crate::keys::{self, Scope, VERSION};
 use crate::messages::Messages;
 use crate::operations::tags;
 use crate::queue::{Fifo, Queue};
+use crate::unfinished::{self, Task};
 
 const NAME_RULE: &str =
     "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length";
@@ -129,7 +130,7 @@ pub(crate) async fn delete_queue(sqs: Arc<Sqs>, call: Call, request: OneQueue) -
     let now = sqs.clock.now();
     let gone = Arc::clone(&queue);
     sqs.change_queue(&queue.scope(), &queue.name, move |tx| remove(tx, &gone, now)).await?;
-    sqs.emptied(&queue).await
+    sqs.finish(&queue, Task::Forget).await
 }
 
 fn remove(tx: &mut dyn Tx, queue: &Queue, now: Timestamp) -> Result<Result<(), SqsError>, TxError> {
@@ -155,6 +156,7 @@ fn remove(tx: &mut dyn Tx, queue: &Queue, now: Timestamp) -> Result<Result<(), S
     tx.delete(&keys::moving(&scope, &queue.name))?;
     Messages::note_forgotten(tx, queue)?;
     tx.delete(&key)?;
+    unfinished::note(tx, &known, Task::Forget)?;
     tx.put(keys::deleted(&scope, &queue.name), value::encode(VERSION, &now))?;
     Ok(Ok(()))
 }
@@ -162,7 +164,7 @@ fn remove(tx: &mut dyn Tx, queue: &Queue, now: Timestamp) -> Result<Result<(), S
 pub(crate) async fn purge_queue(sqs: Arc<Sqs>, call: Call, request: OneQueue) -> Result<(), SqsError> {
     let queue = sqs.queue_for(&call, &request.queue_url, "sqs:PurgeQueue")?;
     let now = sqs.clock.now();
-    sqs.update_queue(&queue, move |_, queue| {
+    sqs.update_queue(&queue, move |tx, queue| {
         if queue.purged_at.is_some_and(|at| now < at.after(PURGE_REST)) {
             let name = &queue.name;
             return Ok(Err(SqsError::other(
@@ -171,8 +173,9 @@ pub(crate) async fn purge_queue(sqs: Arc<Sqs>, call: Call, request: OneQueue) ->
             )));
         }
         queue.purged_at = Some(now);
+        unfinished::note(tx, queue, Task::Purge)?;
         Ok(Ok(()))
     })
     .await?;
-    sqs.purged(&queue).await
+    sqs.finish(&queue, Task::Purge).await
 }
