@@ -7,8 +7,11 @@ use frontdoor::Call;
 use super::publish::{MessagePublished, Said, attributes, check_text, size, text};
 use crate::Sns;
 use crate::errors::SnsError;
-use crate::message::{Kind, Published, SignatureVersion};
+use crate::message::{Kind, Protocol, Published, SignatureVersion};
 use crate::topic::DEFAULT_MESSAGE_BYTES;
+
+/// The longest text of one publish to a telephone, in characters: it may be sent as several messages.
+const MAX_SMS_CHARS: usize = 1600;
 
 pub(crate) async fn to_phone(
     sns: &Sns,
@@ -17,6 +20,9 @@ pub(crate) async fn to_phone(
     said: Said,
 ) -> Result<MessagePublished, SnsError> {
     let published = published(sns, call, said, true)?;
+    if published.text_for(Protocol::Sms).chars().count() > MAX_SMS_CHARS {
+        return Err(SnsError::invalid("Message too long"));
+    }
     sns.outside.publish_sms(&number, &published).await?;
     Ok(MessagePublished::new(published.message_id))
 }

@@ -266,6 +266,10 @@ fn check_name(name: &str) -> Result<(), SnsError> {
     if name.len() > MAX_ATTRIBUTE_NAME {
         return Err(wrong("Length of message attribute name must be less than 256 bytes."));
     }
+    // Those that steer text messages and mobile push are AWS's own.
+    if name.starts_with("AWS.SNS.") || name.starts_with("AWS.MM.") {
+        return Ok(());
+    }
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("aws.") || lower.starts_with("amazon.") {
         return Err(wrong("Message attribute name can not start with 'AWS.' or 'Amazon.'."));
