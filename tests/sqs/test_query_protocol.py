@@ -37,7 +37,7 @@ def fetch(url, data=None, headers=(), sign=True):
 
 def ask(url, method="POST", headers=(), sign=True, **parameters):
     """Status and XML of a request, as scripts send it."""
-    form = urllib.parse.urlencode(parameters)
+    form = urllib.parse.urlencode(parameters, quote_via=urllib.parse.quote)
     if method == "GET":
         status, body, _ = fetch(f"{url}?{form}", sign=sign)
     else:
@@ -148,6 +148,51 @@ def test_requests_to_the_queues_own_url_name_the_queue(queue, method, version):
     assert failure(ask_it("PurgeQueue"))[:2] == (403, "AWS.SimpleQueueService.PurgeQueueInProgress")
     assert ask_it("DeleteQueue")[0] == 200
     assert failure(ask_it("GetQueueAttributes")) == (400, *GONE)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_messages_through_the_queues_own_url(queue, method):
+    url = queue(VisibilityTimeout="30")
+    ask_it = lambda action, **more: ask(url, method, Action=action, Version=VERSION, **more)
+    status, sent = ask_it("SendMessage", MessageBody="hello <&>", **{
+        "MessageAttribute.1.Name": "colour", "MessageAttribute.1.Value.DataType": "String",
+        "MessageAttribute.1.Value.StringValue": "red", "MessageAttribute.2.Name": "raw",
+        "MessageAttribute.2.Value.DataType": "Binary", "MessageAttribute.2.Value.BinaryValue": "AAE="})
+    assert status == 200
+    status, batch = ask_it("SendMessageBatch", **{
+        "SendMessageBatchRequestEntry.1.Id": "a", "SendMessageBatchRequestEntry.1.MessageBody": "1",
+        "SendMessageBatchRequestEntry.2.Id": "b", "SendMessageBatchRequestEntry.2.MessageBody": "2",
+        "SendMessageBatchRequestEntry.2.DelaySeconds": "901"})
+    assert texts(batch, "SendMessageBatchResultEntry/Id") == ["a"]
+    assert texts(batch, "BatchResultErrorEntry/Id") == ["b"]
+    assert texts(batch, "BatchResultErrorEntry/SenderFault") == ["true"]
+    handles = {}
+    while len(handles) < 2:
+        status, answer = ask_it("ReceiveMessage", MaxNumberOfMessages=10, WaitTimeSeconds=1, **{
+            "MessageAttributeName.1": "All", "AttributeName.1": "SentTimestamp"})
+        for message in answer.findall(f".//{SPACE}Message"):
+            handles[message.find(f"{SPACE}Body").text] = message.find(f"{SPACE}ReceiptHandle").text
+            if message.find(f"{SPACE}Body").text == "hello <&>":
+                assert texts(sent, "SendMessageResult/MessageId") == [message.find(f"{SPACE}MessageId").text]
+                assert texts(sent, "MD5OfMessageAttributes") == [message.find(f"{SPACE}MD5OfMessageAttributes").text]
+                values = {found.find(f"{SPACE}Name").text: found.find(f"{SPACE}Value") for found in
+                          message.findall(f"{SPACE}MessageAttribute")}
+                assert values["colour"].find(f"{SPACE}StringValue").text == "red"
+                assert values["raw"].find(f"{SPACE}BinaryValue").text == "AAE="
+                assert message.find(f"{SPACE}Attribute/{SPACE}Name").text == "SentTimestamp"
+    first, second = handles.values()
+    assert ask_it("ChangeMessageVisibility", ReceiptHandle=first, VisibilityTimeout=60)[0] == 200
+    status, answer = ask_it("ChangeMessageVisibilityBatch", **{
+        "ChangeMessageVisibilityBatchRequestEntry.1.Id": "x", "ChangeMessageVisibilityBatchRequestEntry.1.ReceiptHandle": second,
+        "ChangeMessageVisibilityBatchRequestEntry.1.VisibilityTimeout": "50"})
+    assert texts(answer, "ChangeMessageVisibilityBatchResultEntry/Id") == ["x"]
+    assert ask_it("DeleteMessage", ReceiptHandle=first)[0] == 200
+    status, answer = ask_it("DeleteMessageBatch", **{
+        "DeleteMessageBatchRequestEntry.1.Id": "y", "DeleteMessageBatchRequestEntry.1.ReceiptHandle": second})
+    assert texts(answer, "DeleteMessageBatchResultEntry/Id") == ["y"]
+    assert failure(ask_it("DeleteMessage", ReceiptHandle="x"))[:2] == (404, "ReceiptHandleIsInvalid")
+    assert failure(ask_it("SendMessage")) == (
+        400, "MissingParameter", "The request must contain the parameter MessageBody.")
 
 
 def test_requests_without_signature_where_none_is_asked_for(own_server):

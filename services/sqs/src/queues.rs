@@ -262,6 +262,26 @@ mod tests {
         assert_eq!(remembered.find(&scope(), "q").unwrap().uid, 2);
     }
 
+    /// `cargo test -p lamplighter-service-sqs -- --ignored --nocapture measure`
+    #[tokio::test]
+    #[ignore = "a measurement"]
+    #[allow(clippy::print_stdout)]
+    async fn measure() {
+        const ROUNDS: u32 = 100_000;
+        let store = store::Store::in_memory().unwrap();
+        let clock = base::Clock::frozen(Timestamp(0));
+        let sqs = Sqs::new(crate::SqsDeps { store: store.clone(), clock, endpoint: String::new() });
+        let (key, row) = (keys::queue(&scope(), "q"), value::encode(VERSION, &*queue(1)));
+        store.transact(move |tx| tx.put(key.clone(), row.clone())).await.unwrap();
+        let time = |what: &str, work: &dyn Fn()| {
+            let start = std::time::Instant::now();
+            (0..ROUNDS).for_each(|_| work());
+            println!("{what}: {:?}", start.elapsed() / ROUNDS);
+        };
+        time("remembered", &|| drop(sqs.find(&scope(), "q").unwrap()));
+        time("read and decoded", &|| drop(decode(&store.get(&keys::queue(&scope(), "q")).unwrap().unwrap())));
+    }
+
     #[test]
     fn it_stays_bounded() {
         let remembered = Arc::new(Remembered::default());
