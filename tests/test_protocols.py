@@ -210,7 +210,7 @@ def test_every_call_has_a_request_id_of_its_own(server):
 @pytest.mark.parametrize("service, operation", [
     ("dynamodb", "list_tables"),  # JSON 1.0
     ("cloudwatch", "list_metrics"),  # CBOR
-    ("sns", "list_topics"),  # query
+    ("cloudformation", "list_stacks"),  # query
     ("s3", "list_buckets"),  # REST-XML
     ("apigatewayv2", "get_apis"),  # REST-JSON
 ])
