@@ -211,7 +211,6 @@ async fn assemble(parts: Parts) -> Result<Assembled, StartError> {
     let sns = Sns::new(SnsDeps {
         store: store.clone(),
         clock: clock.clone(),
-        front_door: handle.clone(),
         delivery: Delivery::new(handle.clone()),
         endpoint: endpoint.clone(),
     });

@@ -17,7 +17,7 @@
 //! | `sns, "seen", topic uid, hash` | [`crate::fifo::Seen`]: a deduplication id, for five minutes |
 //! | `sns, "forgets", topic uid, moment, hash` | when that is forgotten |
 //! | `sns, "cursor", topic uid, subscription id` | [`crate::fifo::Cursor`]: how far a FIFO topic's subscription has come |
-//! | `sns, "job", subscription's ARN, due at (ms), message's number, number` | [`crate::outside::Job`]: a delivery that waits |
+//! | `sns, "job", subscription's ARN, due at (ms), message's number, number` | [`crate::outside::jobs::Job`]: a delivery that waits |
 //! | `sns, "message", number, "piece", n` | a part of a [`crate::message::Published`] that deliveries wait with |
 //! | `sns, "message", number, "users"` | a counter: how many deliveries need it |
 //! | `sns, "outbox", account, sequence` | [`crate::outside::outbox::OutboxRecord`]: what would have been sent |

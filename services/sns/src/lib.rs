@@ -18,7 +18,6 @@ mod message;
 mod metrics;
 mod moment;
 mod operations;
-#[allow(dead_code, unused_imports)] // until its worker is there
 mod outside;
 mod publish;
 mod subscription;
@@ -48,8 +47,6 @@ pub struct SnsDeps {
     pub store: Store,
     /// What retries and archives go by.
     pub clock: Clock,
-    /// The way to other services, for background work.
-    pub front_door: FrontDoorHandle,
     /// The way to queues and functions.
     pub delivery: Delivery,
     /// Where clients reach the platform, such as `http://127.0.0.1:4566`: what messages link to begins so.
@@ -57,11 +54,9 @@ pub struct SnsDeps {
 }
 
 /// The service. One per server.
-#[allow(dead_code)] // until all operations are there
 pub struct Sns {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
-    pub(crate) front_door: FrontDoorHandle,
     pub(crate) delivery: Delivery,
     pub(crate) endpoint: String,
     pub(crate) outside: outside::Outside,
@@ -79,7 +74,6 @@ impl Sns {
             outside: outside::Outside::new(deps.store.clone(), deps.clock.clone()),
             store: deps.store,
             clock: deps.clock,
-            front_door: deps.front_door,
             delivery: deps.delivery,
             endpoint: deps.endpoint,
             cache: known::Cache::default(),

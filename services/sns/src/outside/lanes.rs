@@ -257,11 +257,6 @@ impl Lanes {
         self.wake(id.clone()); // behind all others
         Some(Start { lane: id, key, job, host })
     }
-
-    /// Whether nothing runs.
-    pub(super) fn is_idle(&self) -> bool {
-        self.running == 0
-    }
 }
 
 /// What a delivery goes to: a server, or a service.

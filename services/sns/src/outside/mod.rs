@@ -38,7 +38,7 @@ use crate::message::{Kind, Protocol, Published};
 
 pub use certificate::Certificates;
 pub(crate) use confirmation::{About, confirmation, farewell};
-pub(crate) use jobs::{Enqueued, Job, MAX_TARGETS, enqueue};
+pub(crate) use jobs::{Enqueued, MAX_TARGETS, enqueue};
 use policy::DeliveryPolicy;
 pub(crate) use signature::Signed;
 pub(crate) use worker::House;
