@@ -234,6 +234,33 @@ def test_groups_keep_their_order(crashing):
     assert crashing.stop() == 0
 
 
+def test_dead_letters_are_in_one_queue_only(crashing):
+    dead = create(crashing, "dead")
+    redrive = {"deadLetterTargetArn": "arn:aws:sqs:us-east-1:000000000000:dead", "maxReceiveCount": 2}
+    url = create(crashing, "failing", VisibilityTimeout="0", RedrivePolicy=json.dumps(redrive))
+    numbers, acknowledged = itertools.count(), set()
+
+    def send(client):
+        bodies = [str(next(numbers)) for _ in range(5)]
+        entries = [{"Id": body, "MessageBody": body} for body in bodies]
+        client.call("SendMessageBatch", QueueUrl=url, Entries=entries)
+        acknowledged.update(bodies)
+
+    def fail(client):
+        client.call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10)
+
+    load = Load(crashing)
+    [load.start(send) for _ in range(2)]
+    [load.start(fail) for _ in range(4)]
+    crash(crashing, load, lambda: len(acknowledged), 30, 0.6)
+    load.stop()
+    left, buried = drain(crashing, url), drain(crashing, dead)
+    assert not acknowledged - set(left) - set(buried), "a message is lost"
+    assert len(left) + len(buried) == len({*left, *buried}), "a message is in two places"
+    assert buried, "the test would show nothing"
+    assert crashing.stop() == 0
+
+
 def test_what_a_topic_accepted_arrives_in_every_queue(crashing):
     sns = crashing.client("sns", retries={"total_max_attempts": 1}, read_timeout=30)
     topic = sns.create_topic(Name="news")["TopicArn"]
