@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn ranges_hold_what_they_say() {
-        let inside = |range: &Range, key: &Key| range.from.as_slice() <= key && &**key < range.to.as_slice();
+        let inside =
+            |range: &Range, key: &Key| range.from.as_slice() <= &**key && &**key < range.to.as_slice();
         let from = messages_from(7, 5);
         assert!(inside(&from, &message(7, 5)) && inside(&from, &message(7, u64::MAX)));
         assert!(!inside(&from, &message(7, 4)) && !inside(&from, &message(8, 5)));
