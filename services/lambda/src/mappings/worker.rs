@@ -28,6 +28,8 @@ use crate::version::Named;
 /// How long to wait after the queue could not be read once, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A long poll that comes back with nothing sooner than this was cut off: the queue is deleted, or the server stops.
+const SHORTEST_POLL: Duration = Duration::from_millis(50);
 
 /// The task of one mapping.
 pub(super) struct Worker {
@@ -118,6 +120,7 @@ impl Worker {
                 }
             };
             let interrupted = self.room().await.is_err();
+            let began = Instant::now();
             let batch = if interrupted { None } else { self.batch(&mut gatherer, &queue, &plan).await };
             match batch {
                 None => {
@@ -127,6 +130,9 @@ impl Worker {
                 Some(Ok(batch)) if batch.is_empty() => {
                     if self.running.is_empty() {
                         self.pace().idle(Instant::now());
+                    }
+                    if began.elapsed() < SHORTEST_POLL {
+                        tokio::time::sleep(SHORTEST_POLL).await;
                     }
                 }
                 Some(Ok(batch)) => self.start(mapping, &queue, &plan, batch),
