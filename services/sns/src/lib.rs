@@ -23,6 +23,8 @@ mod publish;
 mod subscription;
 mod subscription_attributes;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod together;
 mod topic;
 mod topic_attributes;
