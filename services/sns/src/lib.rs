@@ -38,7 +38,7 @@ pub use outside::outbox::{OutboxEntry, OutboxKind, OutboxQuery, OutboxRecord};
 use std::sync::Arc;
 
 use base::Clock;
-use frontdoor::{Call, FrontDoorHandle};
+use frontdoor::Call;
 use service_delivery::Delivery;
 use store::Store;
 use tokio_util::sync::CancellationToken;

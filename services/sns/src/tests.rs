@@ -96,7 +96,6 @@ impl House {
         let sns = Sns::new(SnsDeps {
             store: store.clone(),
             clock: clock.clone(),
-            front_door: handle.clone(),
             delivery: Delivery::new(handle.clone()),
             endpoint: "http://localhost:4566".to_owned(),
         });
