@@ -77,6 +77,42 @@ async fn send(seen: Arc<Seen>, call: Call, request: SendMessage) -> Result<Nothi
     Ok(Nothing {})
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetQueueAttributes {
+    queue_url: String,
+    #[serde(rename = "AttributeNames")]
+    _names: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueAttributes {
+    attributes: BTreeMap<&'static str, String>,
+}
+
+/// Queues by name: one is not there, one cannot be looked at, one has the policy that its name says.
+async fn attributes(
+    _: Arc<Seen>,
+    call: Call,
+    request: GetQueueAttributes,
+) -> Result<QueueAttributes, ApiError> {
+    assert!(matches!(call.principal(), base::Principal::Root { account } if *account == call.account()));
+    let name = request.queue_url.rsplit('/').next().unwrap_or_default();
+    let effect = match name {
+        "none" => return Err(ApiError::new("QueueDoesNotExist", "The specified queue does not exist.")),
+        "broken" => return Err(ApiError::internal("no luck")),
+        "open" => "Allow",
+        "closed" => "Deny",
+        _ => return Ok(QueueAttributes { attributes: BTreeMap::new() }),
+    };
+    let role = "arn:aws:iam::000000000000:role/service-role/worker";
+    let policy = format!(
+        r#"{{"Statement":{{"Effect":"{effect}","Principal":{{"AWS":"{role}"}},"Action":"sqs:SendMessage","Resource":"*"}}}}"#
+    );
+    Ok(QueueAttributes { attributes: BTreeMap::from([("Policy", policy)]) })
+}
+
 async fn invoke(seen: Arc<Seen>, call: Call, request: Invoke) -> Result<Invoked, ApiError> {
     let trace = call.trace_header().map(ToString::to_string).unwrap_or_default();
     let payload = String::from_utf8(request.payload.0.to_vec()).unwrap();
@@ -95,7 +131,10 @@ fn house() -> House {
     let seen = Seen::default();
     let handle = FrontDoorHandle::new();
     let state = Arc::new(Arc::clone(&seen));
-    let sqs = Service::new("sqs", Arc::clone(&state)).on("SendMessage", send).build();
+    let sqs = Service::new("sqs", Arc::clone(&state))
+        .on("SendMessage", send)
+        .on("GetQueueAttributes", attributes)
+        .build();
     let lambda = Service::new("lambda", state).on("Invoke", invoke).build();
     let door = FrontDoor::builder(Clock::frozen(Timestamp(0))).add(sqs).add(lambda).handle(&handle).build();
     House { delivery: Delivery::new(handle), seen, _door: door }
@@ -205,6 +244,34 @@ async fn what_is_refused_is_not_worth_another_try() {
     assert!(busy.may_pass());
     let throttled = DeliveryError::Refused(ApiError::new("RequestThrottled", "slower"));
     assert!(throttled.may_pass());
+}
+
+#[tokio::test]
+async fn how_an_origin_stands_with_a_target_is_known_before() {
+    let house = house();
+    for (queue, standing) in [
+        ("000000000000:own", Standing::Open),
+        ("000000000000:open", Standing::Open),
+        ("000000000000:closed", Standing::Closed),
+        ("000000000000:none", Standing::Missing),
+        ("000000000000:broken", Standing::Open),
+        ("111122223333:own", Standing::Closed),
+        ("111122223333:open", Standing::Open),
+        ("111122223333:closed", Standing::Closed),
+    ] {
+        let queue = destination(&format!("arn:aws:sqs:us-east-1:{queue}"));
+        assert_eq!(house.delivery.standing(&queue, &origin()).await.unwrap(), standing, "{queue}");
+    }
+    let sns = Origin::service("sns.amazonaws.com", "arn:t", AccountId::DEFAULT, Region::default());
+    let own = destination("arn:aws:sqs:us-east-1:000000000000:own");
+    assert_eq!(
+        house.delivery.standing(&own, &sns).await.unwrap(),
+        Standing::Closed,
+        "services need a policy"
+    );
+    let topic = destination("arn:aws:sns:us-east-1:000000000000:t");
+    assert!(matches!(house.delivery.standing(&topic, &origin()).await, Err(DeliveryError::NoService(_))));
+    assert!(house.seen.lock().unwrap().is_empty(), "nothing was sent");
 }
 
 #[tokio::test]
