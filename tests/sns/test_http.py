@@ -7,7 +7,7 @@ import urllib.error
 import botocore.exceptions
 import pytest
 
-from web_kit import Endpoint, advance, assert_signed, eventually, visit
+from web_kit import Endpoint, advance, assert_signed, counts_of, eventually, visit
 
 THREE_QUICK = {"healthyRetryPolicy": {"minDelayTarget": 1, "maxDelayTarget": 5, "numRetries": 3, "numNoDelayRetries": 1}}
 
@@ -175,6 +175,17 @@ def test_a_clients_error_is_final(sns, hooked, dead_letters, status):
     server.message()
     assert json.loads(eventually(letters)[0]["Body"])["Message"] == "refused"
     assert server.is_quiet()  # neither tried again nor redirected
+
+
+def test_what_happened_is_counted(house, sns, hooked):
+    topic, _, server = hooked()
+    server.answers = [200, 410]
+    for _ in range(2):
+        sns.publish(TopicArn=topic, Message="m")
+        server.message()
+    counts = eventually(lambda: (found := counts_of(house, topic))["failed"] and found)
+    assert (counts["published"], counts["delivered"], counts["failed"]) == (2, 1, 1)
+    assert "410" in counts["last_failure"]
 
 
 def test_raw_delivery_and_its_content_type(sns, hooked):

@@ -81,10 +81,20 @@ def advance(server, seconds):
     urllib.request.urlopen(request, timeout=30).read()
 
 
+def ask(server, path):
+    """The private API's answer."""
+    request = urllib.request.Request(f"{server.endpoint}/_lamplighter/{path}", headers={"x-lamplighter": "1"})
+    return json.loads(urllib.request.urlopen(request, timeout=30).read())
+
+
+def counts_of(server, topic):
+    """What happened at a topic."""
+    return ask(server, f"topics?topic={topic}")["topics"][topic]
+
+
 def outbox(server, **wanted):
     query = "&".join(f"{name}={value}" for name, value in wanted.items())
-    request = urllib.request.Request(f"{server.endpoint}/_lamplighter/outbox?{query}", headers={"x-lamplighter": "1"})
-    return json.loads(urllib.request.urlopen(request, timeout=30).read())["messages"]
+    return ask(server, f"outbox?{query}")["messages"]
 
 
 def eventually(check, seconds=30):

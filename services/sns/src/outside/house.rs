@@ -12,6 +12,10 @@ impl House for Sns {
         Sns::deliver_once(self, target, published).await
     }
 
+    fn delivered(&self, published: &Published) {
+        self.metrics.of(&published.topic_arn).delivered();
+    }
+
     async fn dead_letter(&self, target: &Target, published: &Published, why: &str) -> Result<(), Failed> {
         Sns::dead_letter(self, target, published, why).await
     }

@@ -33,7 +33,10 @@ pub(crate) trait House: Send + Sync + 'static {
         published: &Published,
     ) -> impl Future<Output = Result<(), Failed>> + Send;
 
-    /// Hands what cannot be delivered to the subscription's dead-letter queue, if it has one.
+    /// Counts a message that reached a server, or the outbox.
+    fn delivered(&self, published: &Published);
+
+    /// Hands what cannot be delivered to the subscription's dead-letter queue; without one it is dropped.
     fn dead_letter(
         &self,
         target: &Target,
@@ -169,7 +172,13 @@ async fn attempt<H: House>(house: &H, job: &Job) -> Result<(Settlement, Ended), 
             None => return Ok((Settlement::Done, Ended::Well)),
         }
     }
-    let failed = match once(house, &job.target, &published).await {
+    let outcome = once(house, &job.target, &published).await;
+    // What `deliver_once` delivers it counts itself.
+    let is_ours = !matches!(job.target.protocol, Protocol::Sqs | Protocol::Lambda | Protocol::Firehose);
+    if outcome.is_ok() && is_ours && published.kind == Kind::Notification {
+        house.delivered(&published);
+    }
+    let failed = match outcome {
         Ok(None) => return Ok((Settlement::Done, Ended::Well)),
         Ok(Some(record)) => {
             return Ok((Settlement::Recorded(job.target.owner, Box::new(record)), Ended::Well));
@@ -197,11 +206,6 @@ async fn attempt<H: House>(house: &H, job: &Job) -> Result<(Settlement, Ended), 
 
 /// Hands a message on that cannot be delivered.
 async fn give_up<H: House>(house: &H, job: &Job, published: &Published, why: &str) -> (Settlement, Ended) {
-    let Target { subscription_arn, dead_letter, .. } = &job.target;
-    if dead_letter.is_none() || published.kind != Kind::Notification {
-        tracing::warn!(%subscription_arn, message_id = %published.message_id, why, "a message is given up");
-        return (Settlement::Done, Ended::Badly);
-    }
     let Err(failed) = house.dead_letter(&job.target, published, why).await else {
         return (Settlement::Done, Ended::Badly);
     };
@@ -211,11 +215,8 @@ async fn give_up<H: House>(house: &H, job: &Job, published: &Published, why: &st
             let job = Job { attempts, given_up: Some(why.to_owned()), ..job.clone() };
             (Settlement::Again(delay, Box::new(job)), Ended::Badly)
         }
-        None => {
-            let message_id = &published.message_id;
-            tracing::warn!(%subscription_arn, %message_id, why = %failed.why, "a message is lost: its dead-letter queue refused it");
-            (Settlement::Done, Ended::Badly)
-        }
+        // Refused there too; it was reported.
+        None => (Settlement::Done, Ended::Badly),
     }
 }
 

@@ -72,6 +72,8 @@ impl House for Fake {
         }
     }
 
+    fn delivered(&self, _published: &Published) {}
+
     async fn dead_letter(&self, target: &Target, published: &Published, why: &str) -> Result<(), Failed> {
         self.note(format!("{} is dead at {}: {why}", published.text.default, target.subscription_arn));
         Ok(())
