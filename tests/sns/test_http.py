@@ -231,6 +231,20 @@ def test_a_dead_server_holds_up_nobody(sns, endpoint, unique, hooked, dead_lette
     assert {server.message()[1]["Message"] for _ in range(40)} == {str(number) for number in range(40)}
 
 
+def test_a_server_that_never_answers_holds_up_nobody(house, sns, hooked):
+    policy = {"DeliveryPolicy": json.dumps({"healthyRetryPolicy": {"minDelayTarget": 1, "maxDelayTarget": 1, "numRetries": 1}})}
+    (slow_topic, _, slow), (topic, _, server) = hooked(policy), hooked()
+    slow.may_answer.clear()
+    for number in range(50):
+        sns.publish(TopicArn=slow_topic, Message=str(number))
+    sns.publish(TopicArn=topic, Message="m")
+    assert server.message(timeout=10)[1]["Message"] == "m"
+    # Who gives no answer for 15 seconds has failed, and is asked again.
+    slow.message()
+    eventually(lambda: counts_of(house, slow_topic)["published"] == 50 and not slow.got.empty(), seconds=60)
+    assert counts_of(house, slow_topic)["delivered"] == 0
+
+
 def test_nothing_accepted_is_lost_by_a_crash(own_server, endpoint, unique):
     house = own_server()
     sns, server = house.client("sns"), endpoint()

@@ -14,6 +14,8 @@ class Endpoint:
 
     def __init__(self, tls=None, credentials=None):
         self.got, self.answers, self.credentials = queue.Queue(), [], credentials
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         endpoint = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -23,6 +25,7 @@ class Endpoint:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 status, extra = endpoint.status(self.headers)
                 endpoint.got.put((dict(self.headers.items()), body.decode(), self.path, status))
+                endpoint.may_answer.wait(60)
                 self.send_response(status)
                 for name, value in extra:
                     self.send_header(name, value)
@@ -66,6 +69,7 @@ class Endpoint:
             return True
 
     def close(self):
+        self.may_answer.set()
         self.server.shutdown()
         self.server.server_close()
 
