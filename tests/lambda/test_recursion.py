@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
-from test_async import refusal, runs, until
+from conftest import PYTHON, ROLE, zipped
+from targets import queue
+from test_async import advance, refusal, runs, until
 from test_box import slim_sdk
 from test_destinations import CATCH, arn_of
 
@@ -116,3 +118,35 @@ def test_the_configuration_is_the_functions_own(server, aws, make, unique):
     client = server.client("lambda", parameter_validation=False)
     assert refusal(client.put_function_recursion_config, FunctionName=name, RecursiveLoop="Sometimes")[0] == "ValidationException"
     assert aws.get_function_recursion_config(FunctionName=name)["RecursiveLoop"] == "Terminate"
+
+
+def test_a_loop_through_a_queue_ends_after_sixteen_passes(own_server):
+    server = own_server()
+    client = server.client("lambda")
+    source = """import boto3, json, os
+client = boto3.client("sqs")
+def handler(event, context):
+    for record in event["Records"]:
+        n = int(record["body"])
+        print(json.dumps(["ran", n, os.environ["_X_AMZN_TRACE_ID"]]))
+        if n < 40:
+            client.send_message(QueueUrl=os.environ["QUEUE"], MessageBody=str(n + 1))
+"""
+    dead, dead_arn = queue(server)
+    url, arn = queue(server, RedrivePolicy=json.dumps({"deadLetterTargetArn": dead_arn, "maxReceiveCount": 1}),
+                     VisibilityTimeout="60")
+    client.create_function(
+        FunctionName="f", Runtime=PYTHON, Role=ROLE, Handler="app.handler", Timeout=30, MemorySize=512,
+        Environment={"Variables": {"QUEUE": url}}, Code={"ZipFile": zipped({**slim_sdk("sqs"), "app.py": source})})
+    client.create_event_source_mapping(FunctionName="f", EventSourceArn=arn, BatchSize=1)
+    server.client("sqs").send_message(QueueUrl=url, MessageBody="1")
+    until(lambda: len(runs(server, "f")) == 16, seconds=120)
+    # The last one stays in the queue until it has been received too often.
+    sqs = server.client("sqs")
+
+    def is_dead():
+        advance(server, 61)
+        return sqs.receive_message(QueueUrl=dead).get("Messages")
+
+    message, = until(is_dead, seconds=60)
+    assert message["Body"] == "17" and len(runs(server, "f")) == 16
