@@ -19,6 +19,8 @@ pub(crate) enum SqsError {
     Other { code: &'static str, message: String },
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    #[error("The server is stopping.")]
+    Stopping,
     /// A change of messages that was not written, or of which nobody knows.
     #[error("messages: {0}")]
     Lost(std::sync::Arc<str>),
@@ -64,6 +66,7 @@ impl From<SqsError> for ApiError {
                 ApiError::new(code, message).status(404)
             }
             SqsError::Other { code, .. } => ApiError::new(code, message),
+            SqsError::Stopping => ApiError::new("ServiceUnavailable", message).status(503),
             SqsError::Store(_) | SqsError::Damaged(_) | SqsError::Lost(_) => ApiError::internal(message),
         }
     }

@@ -22,6 +22,14 @@ pub(super) struct Behind {
     is_running: bool,
 }
 
+#[cfg(test)]
+impl Behind {
+    /// Whether anything is to be written, or on its way.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
+}
+
 impl Messages {
     /// Has the leases of this queue written.
     pub(super) fn write_behind(self: &Arc<Self>, queue: u64) {

@@ -129,14 +129,13 @@ impl Messages {
                 let low = state.low();
                 let delete = |seq| {
                     let exit = state.see_off(seq);
-                    let has_lease_row = exit.is_none_or(|exit| exit.has_lease_row);
-                    let queue = queue.uid;
                     Change::Delete(Delete {
-                        queue,
+                        queue: queue.uid,
                         seq,
                         nonce: None,
                         refuse_run_out: false,
-                        has_lease_row,
+                        has_lease_row: exit.is_none_or(|exit| exit.has_lease_row),
+                        pieces: exit.and_then(|exit| exit.pieces),
                         low,
                     })
                 };

@@ -30,6 +30,8 @@ mod behind;
 mod ready;
 mod state;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod window;
 mod writer;
 
@@ -96,7 +98,7 @@ impl Messages {
         })
     }
 
-    /// Ends all waiting: who waits gets an empty answer, now and from now on.
+    /// Ends all waiting: who waits gets an empty answer, and whoever comes later hears that the server stops.
     pub(crate) fn stop(&self) {
         self.stopping.cancel();
     }
@@ -158,6 +160,7 @@ impl Messages {
                 nonce: None,
                 refuse_run_out: false,
                 has_lease_row: exit.has_lease_row,
+                pieces: exit.pieces,
                 low: 0,
             })
         });

@@ -67,13 +67,18 @@ impl Messages {
     /// Receives messages; waits for some if asked to. Whoever has gone away gets none.
     ///
     /// # Errors
-    /// `OverLimit` when too many messages are in flight; when the store cannot be read.
+    /// `OverLimit` when too many messages are in flight; when the server stops; when the store cannot be read.
     pub(crate) async fn receive(
         self: &Arc<Self>,
         call: &Call,
         queue: &Queue,
         wanted: Wanted,
     ) -> Result<Vec<Received>, SqsError> {
+        if self.stopping.is_cancelled() {
+            return Err(SqsError::Stopping);
+        }
+        // Whoever receives in a loop from within the process lets others work, too.
+        tokio::task::consume_budget().await;
         let picture = self.picture(queue);
         self.load(queue.uid, &picture).await?;
         let terms = Terms {

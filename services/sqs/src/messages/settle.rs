@@ -169,6 +169,7 @@ fn deletion(queue: &Queue, state: &mut super::State, text: &str) -> Result<Optio
         nonce,
         refuse_run_out: queue.is_fifo(),
         has_lease_row: exit.is_none_or(|exit| exit.has_lease_row),
+        pieces: exit.and_then(|exit| exit.pieces),
         low,
     })))
 }

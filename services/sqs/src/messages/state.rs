@@ -67,6 +67,7 @@ struct Entry {
     group: Group,
     held: Option<Held>,
     bytes: u32,
+    pieces: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ pub(super) struct Arrival {
     pub(super) lease: Option<Lease>,
     /// Size of the content.
     pub(super) bytes: u32,
+    /// In how many rows of its own the content lies, if that is known.
+    pub(super) pieces: Option<u32>,
 }
 
 /// What a receive goes by.
@@ -160,6 +163,8 @@ pub(super) struct Exit {
     pub(super) count: u32,
     /// Size of the content, or the largest.
     pub(super) bytes: u32,
+    /// In how many rows of its own the content lies, if that is known.
+    pub(super) pieces: Option<u32>,
 }
 
 /// Somebody who waits for messages.
@@ -308,7 +313,7 @@ impl State {
 
     /// Takes a message into the picture.
     fn admit(&mut self, arrival: Arrival, now: Timestamp) {
-        let Arrival { seq, sent_at, group, held, lease, bytes } = arrival;
+        let Arrival { seq, sent_at, group, held, lease, bytes, pieces } = arrival;
         let is_listed = self.cursor.is_none_or(|cursor| seq < cursor);
         let mut entry = Entry {
             sent_at,
@@ -321,6 +326,7 @@ impl State {
             group,
             held,
             bytes,
+            pieces,
         };
         if let Some(lease) = lease {
             entry.count = lease.count;
@@ -364,8 +370,9 @@ impl State {
                 self.last_nonce = self.last_nonce.max(lease.nonce);
                 let group = lease.group.as_deref().map(Arc::from);
                 // These are known when the message is read.
-                let (sent_at, bytes) = (Timestamp(i64::MAX), MAX_BYTES);
-                self.admit(Arrival { seq, sent_at, group, held: None, lease: Some(lease), bytes }, now);
+                let (sent_at, bytes, pieces) = (Timestamp(i64::MAX), MAX_BYTES, None);
+                let lease = Some(lease);
+                self.admit(Arrival { seq, sent_at, group, held: None, lease, bytes, pieces }, now);
             }
         }
     }
@@ -391,7 +398,7 @@ impl State {
                 continue;
             }
             if let Some(entry) = self.known.get_mut(&seq) {
-                (entry.sent_at, entry.bytes) = (arrival.sent_at, arrival.bytes);
+                (entry.sent_at, entry.bytes, entry.pieces) = (arrival.sent_at, arrival.bytes, arrival.pieces);
                 if entry.place == Place::Delayed {
                     self.ready.insert_delayed(seq, &entry.group);
                 }
@@ -703,8 +710,13 @@ impl State {
         let was_delayed = entry.place == Place::Delayed;
         entry.place = Place::Leaving { was_out };
         entry.held = None;
-        let exit =
-            Exit { seq, has_lease_row: entry.lease_is_written, count: entry.count, bytes: entry.bytes };
+        let exit = Exit {
+            seq,
+            has_lease_row: entry.lease_is_written,
+            count: entry.count,
+            bytes: entry.bytes,
+            pieces: entry.pieces,
+        };
         self.timers.remove(&(entry.until, seq));
         self.unwritten.remove(&seq);
         if !was_out {

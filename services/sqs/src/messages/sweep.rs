@@ -67,7 +67,7 @@ impl Messages {
     }
 
     /// Looks through all queues once.
-    async fn sweep(self: &Arc<Self>) -> Result<(), SqsError> {
+    pub(super) async fn sweep(self: &Arc<Self>) -> Result<(), SqsError> {
         self.drop_idle();
         let mut range = crate::keys::all_queues().limit(QUEUES);
         loop {

@@ -112,11 +112,12 @@ impl Messages {
         let Row { head, content } = row;
         let (sent_at, bytes) = (head.sent_at, head.bytes);
         let group = head.group.as_deref().map(Arc::from);
+        let pieces = Some(content.pieces());
         let held = match content {
             Place::Here(content) => Held::new(&Arc::new(Message { head, content }), &self.room),
             Place::Pieces { .. } => None,
         };
-        Arrival { seq, sent_at, group, held, lease, bytes }
+        Arrival { seq, sent_at, group, held, lease, bytes, pieces }
     }
 
     /// Reads a message. `None`: it is not there any more.

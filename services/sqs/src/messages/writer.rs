@@ -7,7 +7,7 @@
 //!
 //! A message's number is the transaction's stamp and its place within the transaction: it grows over all queues.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base::Timestamp;
@@ -61,6 +61,8 @@ pub(super) struct Delete {
     /// Refuses a receive whose lease has run out.
     pub(super) refuse_run_out: bool,
     pub(super) has_lease_row: bool,
+    /// In how many rows of its own the content lies, if that is known.
+    pub(super) pieces: Option<u32>,
     /// No message of the queue has a lower number.
     pub(super) low: u64,
 }
@@ -132,7 +134,7 @@ type Outcomes = Vec<Outcome>;
 type Reply = oneshot::Sender<Result<Outcomes, SqsError>>;
 
 /// Changes of one caller; they are one transaction.
-struct Ticket {
+pub(super) struct Ticket {
     changes: Vec<Change>,
     bytes: usize,
     reply: Reply,
@@ -140,7 +142,7 @@ struct Ticket {
 
 #[derive(Default)]
 pub(super) struct Pending {
-    tickets: std::collections::VecDeque<Ticket>,
+    pub(super) tickets: VecDeque<Ticket>,
     is_running: bool,
 }
 
@@ -243,7 +245,15 @@ impl Messages {
             if let Outcome::Moved { to, seq, sent_at, group } = outcome {
                 let group: Group = group.as_deref().map(Arc::from);
                 let bytes = change.content_bytes();
-                let arrival = Arrival { seq: *seq, sent_at: *sent_at, group, held: None, lease: None, bytes };
+                let arrival = Arrival {
+                    seq: *seq,
+                    sent_at: *sent_at,
+                    group,
+                    held: None,
+                    lease: None,
+                    bytes,
+                    pieces: None,
+                };
                 self.with_picture(*to, |state| state.arrive(arrival, now));
                 note(&mut touched, *to);
             }
@@ -284,6 +294,7 @@ impl Send {
             held: Held::new(&self.message, room),
             lease: self.delay(),
             bytes: head.bytes,
+            pieces: u32::try_from(self.pieces.len()).ok(),
         }
     }
 
@@ -446,7 +457,10 @@ impl Writing<'_> {
                 return Ok(Outcome::RunOut);
             }
         }
-        let pieces = row::decode(&row)?.content.pieces();
+        let pieces = match delete.pieces {
+            Some(pieces) => pieces,
+            None => row::decode(&row)?.content.pieces(),
+        };
         self.remove(queue, seq, pieces, delete.has_lease_row)?;
         Ok(Outcome::Deleted)
     }
