@@ -392,3 +392,26 @@ def test_batches_that_run_end_before_the_server_stops(own_server, unique):
     fed.sqs = server.client("sqs")
     fed.url = fed.sqs.get_queue_url(QueueName=fed.name)["QueueUrl"]
     assert fed.is_empty()
+
+
+LOOP = """import json
+import boto3
+sqs = boto3.client("sqs")
+def handler(event, context):
+    for record in event["Records"]:
+        body = json.loads(record["body"])
+        print(json.dumps(["ran", body["n"], 0]), flush=True)
+        sqs.send_message(QueueUrl=body["url"], MessageBody=json.dumps({**body, "n": body["n"] + 1}))
+"""
+
+
+def test_a_function_that_feeds_itself_is_stopped(feed):
+    fed = feed({**sdk_with_queues(), "app.py": LOOP})
+    fed.url = fed.url.replace("127.0.0.1", "localhost")
+    fed.start()
+    fed.send({"n": 1, "url": fed.url})
+    until(lambda: len(fed.runs()) == 16, seconds=90)
+    # The one after that stays in its queue.
+    until(lambda: fed.left() == (0, 1))
+    time.sleep(0.5)
+    assert [run[0] for run in fed.runs()] == list(range(1, 17))
