@@ -33,7 +33,7 @@ def test_nothing_answered_is_lost_by_kills_at_random(own_server):
             more = {"MessageGroupId": group, "MessageDeduplicationId": message.replace(" ", "-")} if topic == fifo else {}
             try:
                 client.publish(TopicArn=topic, Message=message, **more)
-            except (botocore.exceptions.HTTPClientError, botocore.exceptions.ClientError):
+            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
                 return  # the server is gone: nobody said that it was taken
             answered[topic].append(message)
 
