@@ -814,3 +814,35 @@ pub(super) struct Glimpse {
     pub(super) count: u32,
     pub(super) first_received_at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(seq: u64) -> Arrival {
+        let sent_at = Timestamp(0);
+        Arrival { seq, sent_at, group: None, held: None, lease: None, bytes: 1, pieces: Some(0) }
+    }
+
+    #[test]
+    fn only_so_many_messages_are_out() {
+        let mut state = State::new(false);
+        state.begin_reading();
+        state.load(0, Vec::new(), Timestamp(0));
+        state.begin_reading();
+        state.read(Vec::new(), 0, false, Timestamp(0));
+        let terms = Terms { queue: 1, visibility_ms: 60_000, retention_ms: 600_000, grave: None };
+        let mut next = 0..;
+        while state.in_flight() < MAX_IN_FLIGHT {
+            next.by_ref().take(10).for_each(|seq| state.arrive(arrival(seq + 1), Timestamp(0)));
+            let harvest = state.take(Timestamp(0), 10, &terms);
+            assert!(harvest.taken.len() == 10 && !harvest.is_over_limit);
+        }
+        state.arrive(arrival(u64::MAX - 1), Timestamp(0));
+        let harvest = state.take(Timestamp(0), 10, &terms);
+        assert!(harvest.taken.is_empty() && harvest.is_over_limit);
+        state.leave(1);
+        let harvest = state.take(Timestamp(0), 10, &terms);
+        assert_eq!((harvest.taken.len(), harvest.is_over_limit), (1, false));
+    }
+}
