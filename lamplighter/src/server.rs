@@ -150,11 +150,15 @@ impl Server {
     /// Stops in order: no new requests, running functions end, logs are written, boxes go.
     pub(crate) async fn stop(self) {
         let ordered = async {
-            // Who waits for messages would wait on.
-            self.sqs.stop();
-            self.gateway.shutdown().await;
+            // What feeds functions ends first: where there is nothing to wait for any more it would ask on and on.
+            let feeding = self.lambda.stop_events();
+            let serving = async {
+                // Who waits for messages would wait on.
+                self.sqs.stop();
+                self.gateway.shutdown().await;
+            };
+            tokio::join!(biased; feeding, serving);
             self.sns.stop().await;
-            self.lambda.stop_events().await;
             self.fleet.shutdown().await;
             let _ = self.logs_stop.send(true); // the worker may have ended already
             let _ = self.logs_worker.await;

@@ -73,6 +73,8 @@ struct Attribute {
 /// What Lambda noted when a function did not handle a message.
 #[derive(Deserialize, Serialize)]
 struct Failure {
+    #[serde(skip_serializing)]
+    message_id: String,
     source_arn: String,
     function_arn: String,
     attempts: u32,
@@ -96,11 +98,7 @@ impl Peek {
         let answer = client.admin("GET", &path, String::new()).await?;
         let mut answer: Answer = serde_json::from_slice(&answer)
             .map_err(|error| format!("the server's answer is no list of messages: {error}"))?;
-        for message in &mut answer.messages {
-            if message.receive_count > 0 || message.dead_letter_source_arn.is_some() {
-                message.failure = failure(client, &message.message_id).await?;
-            }
-        }
+        note_failures(client, &mut answer.messages).await?;
         if self.json {
             let text = serde_json::to_string_pretty(&answer.messages).map_err(|error| error.to_string())?;
             ui::line(&text);
@@ -119,14 +117,28 @@ impl Peek {
     }
 }
 
-async fn failure(client: &Client, message_id: &str) -> Result<Option<Failure>, String> {
-    let path = format!("failures?id={}", encode_segment(message_id));
-    let answer = match client.admin("GET", &path, String::new()).await {
-        Ok(answer) => answer,
-        Err(error) if error.starts_with("404") => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    serde_json::from_slice(&answer).map_err(|error| format!("the server's answer is no failure: {error}"))
+/// So many messages are asked about at once.
+const AT_ONCE: usize = 100;
+
+/// Adds what Lambda noted of the messages.
+async fn note_failures(client: &Client, messages: &mut [Peeked]) -> Result<(), String> {
+    #[derive(Deserialize)]
+    struct Answer {
+        failures: Vec<Failure>,
+    }
+    for part in messages.chunks_mut(AT_ONCE) {
+        let ids: Vec<String> = part.iter().map(|message| format!("id={}", message.message_id)).collect();
+        let answer = client.admin("GET", &format!("failures?{}", ids.join("&")), String::new()).await?;
+        let answer: Answer = serde_json::from_slice(&answer)
+            .map_err(|error| format!("the server's answer is no list of failures: {error}"))?;
+        for failure in answer.failures {
+            let message = part.iter_mut().find(|message| message.message_id == failure.message_id);
+            if let Some(message) = message {
+                message.failure = Some(failure);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Peeked {
