@@ -7,6 +7,7 @@
 //!
 //! A message's number is the transaction's stamp and its place within the transaction: it grows over all queues.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -316,15 +317,17 @@ struct Books {
 
 impl Books {
     fn of(&mut self, tx: &dyn Tx, queue: u64) -> Result<&mut Ledger, TxError> {
-        if !self.ledgers.contains_key(&queue) {
-            let ledger = match tx.get(&keys::ledger(queue))? {
-                Some(row) => value::decode(VERSION, &row)?,
-                None => Ledger::default(),
-            };
-            self.ledgers.insert(queue, (ledger, ledger));
-        }
-        // It was put there just now, if it was not there.
-        self.ledgers.get_mut(&queue).map(|(_, now)| now).ok_or(TxError::NotACounter { length: 0 })
+        let (_, now) = match self.ledgers.entry(queue) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let ledger = match tx.get(&keys::ledger(queue))? {
+                    Some(row) => value::decode(VERSION, &row)?,
+                    None => Ledger::default(),
+                };
+                unknown.insert((ledger, ledger))
+            }
+        };
+        Ok(now)
     }
 
     fn close(self, tx: &mut dyn Tx) -> Result<(), TxError> {
