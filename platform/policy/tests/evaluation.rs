@@ -1,4 +1,5 @@
 //! What policies mean, after AWS's pages on evaluation, condition operators and keys with several values.
+#![allow(clippy::unwrap_used)]
 
 use base::{Principal, Timestamp};
 use lamplighter_policy::{Context, Decision, Document, Request, resource_permits};
