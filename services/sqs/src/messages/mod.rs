@@ -3,7 +3,7 @@
 //! | room | what |
 //! | --- | --- |
 //! | [`row`], [`keys`] | what is on disk |
-//! | [`state`], [`ready`] | what memory knows of a queue, and who gets what: no I/O |
+//! | [`state`], [`ready`], [`traffic`] | what memory knows of a queue, and who gets what: no I/O |
 //! | [`writer`] | every change, in transactions that all queues share |
 //! | [`window`] | brings from disk what a picture lacks |
 //! | [`send`], [`receive`], [`settle`] | what clients do: send; receive and wait; delete and hide |
@@ -32,6 +32,7 @@ mod state;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod window;
 mod writer;
 
