@@ -147,6 +147,19 @@ pub(super) struct Pending {
     is_running: bool,
 }
 
+#[cfg(test)]
+impl Pending {
+    /// Whether anything is on its way to the store.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Forgets what was handed in.
+    pub(super) fn clear(&mut self) {
+        self.tickets.clear();
+    }
+}
+
 impl Change {
     fn bytes(&self) -> usize {
         CHANGE_BYTES

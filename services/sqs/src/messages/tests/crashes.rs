@@ -65,7 +65,7 @@ async fn life(name: &str, seed: u64) {
                 if random.below(2) == 0 {
                     house.leases_written().await;
                 }
-                house.crash();
+                house.crash().await;
                 order.clear();
             }
             _ => {}

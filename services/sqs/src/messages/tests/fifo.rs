@@ -39,7 +39,7 @@ async fn what_was_sent_before_is_answered_and_not_sent_again() {
     for one in &received {
         house.delete(&queue, one).await.unwrap();
     }
-    house.crash();
+    house.crash().await;
     house.advance(299);
     assert_eq!(house.send(&queue, in_group("a", "x")).await.id, first.id);
     house.advance(1);

@@ -57,12 +57,24 @@ impl House {
     }
 
     /// Forgets everything that is not in the store.
-    fn crash(&mut self) {
+    async fn crash(&mut self) {
         self.messages.stop();
-        // What the old one would still write.
         super::locked(&self.messages.pictures).clear();
-        super::locked(&self.messages.pending).tickets.clear();
+        super::locked(&self.messages.pending).clear();
+        // A process that died writes nothing any more: what this one has begun comes to its end first.
+        self.at_rest("writing goes on after a crash").await;
         self.messages = Messages::new(self.store.clone(), self.clock.clone());
+    }
+
+    /// Waits until nothing is on its way to the store.
+    async fn at_rest(&self, otherwise: &str) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(10);
+        while super::locked(&self.messages.behind).is_running()
+            || super::locked(&self.messages.pending).is_running()
+        {
+            assert!(std::time::Instant::now() < deadline, "{otherwise}");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Writes a queue's record, for what looks queues up by name.
@@ -123,11 +135,7 @@ impl House {
 
     /// Waits until the leases of all receives are written.
     async fn leases_written(&self) {
-        let deadline = std::time::Instant::now() + Duration::from_secs(10);
-        while super::locked(&self.messages.behind).is_running() {
-            assert!(std::time::Instant::now() < deadline, "leases are not written");
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        self.at_rest("leases are not written").await;
     }
 
     /// How many rows the store has in a table of messages.

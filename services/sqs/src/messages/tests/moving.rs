@@ -94,7 +94,7 @@ async fn a_purge_takes_everything_that_is_there() {
     house.advance(1_000);
     assert_eq!(house.bodies(&queue, 10).await, ["new"]);
     house.leases_written().await;
-    house.crash();
+    house.crash().await;
     house.messages.start();
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while house.rows("m") > 1 || house.rows("l") > 1 || house.rows("c") > 0 {
@@ -117,7 +117,7 @@ async fn nothing_is_left_of_a_deleted_queue() {
     house.store.transact(move |tx| Messages::note_forgotten(tx, &gone)).await.unwrap();
     let refused = house.messages.send(&queue, vec![text("x")]).await.unwrap().remove(0);
     assert!(matches!(refused, Err(SqsError::NoQueue)));
-    house.crash();
+    house.crash().await;
     house.messages.start();
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while ["m", "l", "b", "n", "c"].iter().any(|table| house.rows(table) > 0) {

@@ -129,7 +129,7 @@ async fn a_backlog_is_worked_off_in_its_order() {
     while got.len() < count {
         if got.len() == 500 {
             house.leases_written().await;
-            house.crash();
+            house.crash().await;
         }
         let received = house.receive(&queue, 10).await;
         assert_eq!(received.len(), 10, "after {}", got.len());
@@ -167,7 +167,7 @@ async fn the_largest_content_comes_back() {
     let (mut house, queue) = (House::new(), queue("q", 1));
     let large = "ü".repeat(512 * 1024);
     house.send(&queue, text(&large)).await;
-    house.crash();
+    house.crash().await;
     let received = house.receive(&queue, 1).await.remove(0);
     assert_eq!(body(&received), large);
     assert!(house.rows("b") > 10);
