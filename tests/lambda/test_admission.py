@@ -70,8 +70,8 @@ def refused(client, name, **arguments):
 
 
 def box_memory_mib(server):
-    """What the processes in the server's boxes have of their own."""
-    parents, own = {}, {}
+    """What the processes in the server's boxes have of their own: what they share with the one that forked them is not."""
+    parents = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -80,7 +80,6 @@ def box_memory_mib(server):
         except OSError:
             continue
         parents[int(entry.name)] = int(fields["PPid"])
-        own[int(entry.name)] = int(fields.get("RssAnon", "0 kB").split()[0])
 
     def depth(pid):
         found = 0
@@ -88,8 +87,15 @@ def box_memory_mib(server):
             pid, found = parents[pid], found + 1
         return found if pid == server.process.pid else 0
 
+    def own_kib(pid):
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            return 0
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty:"))
+
     # The server's child starts boxes; what is below it is in them.
-    return sum(kib for pid, kib in own.items() if depth(pid) >= 2) / 1024
+    return sum(own_kib(pid) for pid in parents if depth(pid) >= 2) / 1024
 
 
 class Watch:

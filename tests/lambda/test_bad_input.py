@@ -59,7 +59,9 @@ CASES = {
     "missing layer": (
         {"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}, "InvalidParameterValueException",
         "Layer version arn:aws:lambda:us-east-1:000000000000:layer:l:1 does not exist."),
-    "dead letters": ({"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:q"}}, None, "DeadLetterConfig"),
+    "dead letters": (
+        {"DeadLetterConfig": {"TargetArn": "arn:aws:sqs:us-east-1:000000000000:no-such-queue"}},
+        "InvalidParameterValueException", "it does not exist"),
 }
 
 
