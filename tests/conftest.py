@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 import uuid
 import zipfile
 from pathlib import Path
@@ -178,6 +179,27 @@ def lamplighter(*arguments, timeout=300, **options):
     return subprocess.run(
         [BINARY, *map(str, arguments)], capture_output=True, text=True, timeout=timeout, env=environment, **options
     )
+
+
+def advance(server, seconds):
+    """Moves the server's clock forward."""
+    request = urllib.request.Request(
+        f"{server.endpoint}/_lamplighter/clock", data=json.dumps({"advance_ms": int(seconds * 1000)}).encode(),
+        headers={"x-lamplighter": "1", "content-type": "application/json"})
+    urllib.request.urlopen(request).read()
+
+
+@pytest.fixture
+def refused():
+    """Runs a call that must fail; gives the error's code and message."""
+
+    def error(call, **parameters):
+        with pytest.raises(botocore.exceptions.ClientError) as raised:
+            call(**parameters)
+        answer = raised.value.response
+        return answer["Error"]["Code"], answer["Error"]["Message"]
+
+    return error
 
 
 # The venv's own scripts, such as `aws`.

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.conftest import ROLE, Server, zipped
+from tests.conftest import ROLE, Server, advance, zipped
 
 ON = {"ApplyOn": "PublishedVersions"}
 PYTHONS = ("python3.12", "python3.13", "python3.14")
@@ -647,16 +647,6 @@ def test_a_server_that_is_killed_goes_on(own_server, unique):
     while len(images_of(server)) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-
-
-def advance(server, seconds):
-    import urllib.request
-
-    request = urllib.request.Request(
-        server.endpoint + "/_lamplighter/clock", json.dumps({"advance_ms": seconds * 1000}).encode(),
-        headers={"x-lamplighter": "1", "content-type": "application/json"},
-    )
-    urllib.request.urlopen(request).read()
 
 
 def test_a_version_that_nobody_invokes_becomes_inactive(own_server, unique):

@@ -1,13 +1,14 @@
 """Fixtures and helpers for the tests of SNS: `from sns_kit import *` brings them in."""
 import json
 import time
-import urllib.request
 import uuid
 
 import botocore.exceptions
 import pytest
 
-__all__ = ["advance", "eventually", "inbox", "lines", "new_name", "queue", "refused", "sns", "sqs", "subscribed", "topic"]
+from conftest import advance
+
+__all__ = ["advance", "eventually", "inbox", "lines", "new_name", "queue", "sns", "sqs", "subscribed", "topic"]
 
 
 def new_name(fifo=False, stem="t"):
@@ -114,27 +115,6 @@ def inbox(sqs):
 def lines(messages):
     """What notifications in envelopes say."""
     return [json.loads(message["Body"])["Message"] for message in messages]
-
-
-@pytest.fixture
-def refused():
-    """Runs a call that must fail; gives the error's code and message."""
-
-    def error(call, **parameters):
-        with pytest.raises(botocore.exceptions.ClientError) as raised:
-            call(**parameters)
-        answer = raised.value.response
-        return answer["Error"]["Code"], answer["Error"]["Message"]
-
-    return error
-
-
-def advance(server, seconds):
-    """Moves the server's clock forward."""
-    request = urllib.request.Request(
-        f"{server.endpoint}/_lamplighter/clock", data=json.dumps({"advance_ms": int(seconds * 1000)}).encode(),
-        headers={"x-lamplighter": "1", "content-type": "application/json"})
-    urllib.request.urlopen(request).read()
 
 
 def eventually(check, within=20):

@@ -8,6 +8,8 @@ import threading
 import time
 import urllib.request
 
+from conftest import advance
+
 
 class Endpoint:
     """An HTTP server that notes what it gets. `answers` are the statuses of the next requests; then 200."""
@@ -77,12 +79,6 @@ class Endpoint:
 def visit(url):
     with urllib.request.urlopen(url, timeout=30) as answer:
         return answer.read().decode()
-
-
-def advance(server, seconds):
-    body = json.dumps({"advance_ms": int(seconds * 1000)}).encode()
-    request = urllib.request.Request(f"{server.endpoint}/_lamplighter/clock", body, {"x-lamplighter": "1"})
-    urllib.request.urlopen(request, timeout=30).read()
 
 
 def ask(server, path):

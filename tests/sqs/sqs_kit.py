@@ -1,12 +1,12 @@
 """Fixtures and helpers for the tests of SQS: `from sqs_kit import *` brings them in."""
-import json
-import urllib.request
 import uuid
 
 import botocore.exceptions
 import pytest
 
-__all__ = ["GONE", "advance", "arn", "attributes", "queue", "refused", "sqs"]
+from conftest import advance
+
+__all__ = ["GONE", "advance", "arn", "attributes", "queue", "sqs"]
 
 GONE = ("AWS.SimpleQueueService.NonExistentQueue", "The specified queue does not exist.")
 
@@ -50,24 +50,3 @@ def attributes(sqs):
 @pytest.fixture
 def arn(attributes):
     return lambda url: attributes(url, "QueueArn")["QueueArn"]
-
-
-@pytest.fixture
-def refused():
-    """Runs a call that must fail; gives the error's code and message."""
-
-    def error(call, **parameters):
-        with pytest.raises(botocore.exceptions.ClientError) as raised:
-            call(**parameters)
-        answer = raised.value.response
-        return answer["Error"]["Code"], answer["Error"]["Message"]
-
-    return error
-
-
-def advance(server, seconds):
-    """Moves the server's clock forward."""
-    request = urllib.request.Request(
-        f"{server.endpoint}/_lamplighter/clock", data=json.dumps({"advance_ms": int(seconds * 1000)}).encode(),
-        headers={"x-lamplighter": "1", "content-type": "application/json"})
-    urllib.request.urlopen(request).read()

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::AccountId;
 use frontdoor::Call;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -285,14 +284,4 @@ fn same_topic(found: &Topic, asked: &Topic, attributes: &BTreeMap<String, String
         ));
     }
     Ok(())
-}
-
-/// The account of who calls; `None` for services and unsigned requests.
-pub(crate) fn account_of(principal: &base::Principal) -> Option<AccountId> {
-    match principal {
-        base::Principal::Root { account }
-        | base::Principal::User { account, .. }
-        | base::Principal::AssumedRole { account, .. } => Some(*account),
-        base::Principal::Service(_) | base::Principal::Anonymous => None,
-    }
 }

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 
 use crate::dead_letters;
 use crate::errors::SqsError;
+use crate::messages::manage::Counts;
 use crate::queue::{Attributes, Fifo, Queue};
 use crate::statements;
 
@@ -42,14 +43,6 @@ const SETTABLE: [&str; 15] = [
     "SqsManagedSseEnabled",
     "VisibilityTimeout",
 ];
-
-/// How many messages a queue holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Numbers {
-    pub(crate) visible: u64,
-    pub(crate) in_flight: u64,
-    pub(crate) delayed: u64,
-}
 
 /// Whether there is such an attribute, or `All`.
 pub(crate) fn is_known(name: &str) -> bool {
@@ -195,7 +188,7 @@ pub(crate) fn difference<'a>(given: &'a Given, now: &Attributes, wanted: &Attrib
 }
 
 /// The value of an attribute of a queue, if it has it.
-pub(crate) fn value(queue: &Queue, numbers: Numbers, name: &str) -> Option<String> {
+pub(crate) fn value(queue: &Queue, numbers: Counts, name: &str) -> Option<String> {
     Some(match name {
         "ApproximateNumberOfMessages" => numbers.visible.to_string(),
         "ApproximateNumberOfMessagesDelayed" => numbers.delayed.to_string(),
@@ -208,7 +201,7 @@ pub(crate) fn value(queue: &Queue, numbers: Numbers, name: &str) -> Option<Strin
 }
 
 /// The names and values of a queue's attributes: those asked for, or all.
-pub(crate) fn values(queue: &Queue, numbers: Numbers, names: &[String]) -> BTreeMap<&'static str, String> {
+pub(crate) fn values(queue: &Queue, numbers: Counts, names: &[String]) -> BTreeMap<&'static str, String> {
     let all = names.iter().any(|name| name == "All");
     let asked = |name: &&str| all || names.iter().any(|wanted| wanted == name);
     let known = READ_ONLY.into_iter().chain(SETTABLE).filter(asked);

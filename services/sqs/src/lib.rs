@@ -10,7 +10,6 @@
 mod access;
 mod address;
 mod attributes;
-mod contents;
 mod dead_letters;
 mod errors;
 mod keys;

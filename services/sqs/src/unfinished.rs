@@ -31,8 +31,8 @@ impl Sqs {
     /// When it cannot be written: the note stays.
     pub(crate) async fn finish(&self, queue: &Queue, task: Task) -> Result<(), SqsError> {
         match task {
-            Task::Purge => self.purged(queue).await?,
-            Task::Forget => self.emptied(queue).await?,
+            Task::Purge => self.messages.purge(queue).await?,
+            Task::Forget => self.messages.forget(queue).await?,
         }
         let key = keys::unfinished(queue.uid);
         self.store
@@ -86,7 +86,7 @@ mod tests {
             store.transact(move |tx| tx.put(key.clone(), row.clone())).await.unwrap();
             let message = NewMessage { body: "x".to_owned(), ..NewMessage::default() };
             sqs.messages.send(&queue, vec![message]).await.unwrap().pop().unwrap().unwrap();
-            assert_eq!(sqs.numbers(&queue).await.unwrap().visible, 1);
+            assert_eq!(sqs.messages.counts(&queue).await.unwrap().visible, 1);
             store.transact(move |tx| note(tx, &queue, task)).await.unwrap();
         }
         sqs.stop();
@@ -94,7 +94,7 @@ mod tests {
         let next = Sqs::new(deps());
         next.start().await.unwrap();
         let purged = Queue::new(&scope, "1", 1, Timestamp(0));
-        assert_eq!(next.numbers(&purged).await.unwrap().visible, 0);
+        assert_eq!(next.messages.counts(&purged).await.unwrap().visible, 0);
         assert_eq!(store.range(keys::all_unfinished()).unwrap(), []);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use base::{Arn, Principal};
 use frontdoor::Call;
+use policy::account_of;
 use serde::{Deserialize, Serialize};
 use store::value;
 
@@ -21,7 +22,6 @@ use crate::subscription_attributes;
 use crate::subscriptions::NewSubscription;
 use crate::topic::Topic;
 use crate::topic_attributes::boolean;
-use crate::topics::account_of;
 
 /// What a subscription that is not confirmed is called in answers and lists.
 const PENDING_IN_ANSWERS: &str = "pending confirmation";

@@ -1,7 +1,7 @@
 //! Move tasks: messages on their way out of a dead-letter queue.
 //!
 //! A task is a row from before it is answered; what it has done is written after each step, so a task goes on after a
-//! restart. The steps themselves are the messages' business ([`crate::contents`]), the running of them the [`worker`]'s.
+//! restart. The steps themselves are the messages' business ([`crate::messages`]), the running of them the [`worker`]'s.
 //! <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_StartMessageMoveTask.html>.
 
 mod worker;
@@ -126,7 +126,7 @@ impl Sqs {
             started_at: self.clock.now(),
             state: State::Running,
             moved: 0,
-            to_move: self.numbers(&source).await?.visible,
+            to_move: self.messages.counts(&source).await?.visible,
         };
         let scope = source.scope();
         let key = keys::move_task(&scope, &task.source, task.started_at, &task.id);

@@ -8,9 +8,9 @@ use store::{KeyReader, StoreError, TxError, value};
 use tokio::sync::Notify;
 
 use crate::Sqs;
-use crate::contents::Step;
 use crate::errors::SqsError;
 use crate::keys::{self, Scope, VERSION};
+use crate::messages::manage::Moved;
 use crate::moves::{MoveTask, State};
 
 /// How many messages one step moves when no pace was asked for.
@@ -104,7 +104,8 @@ async fn step(sqs: &Arc<Sqs>, scope: &Scope, key: &[u8]) -> Result<Next, SqsErro
     };
     let nowhere = if destination.is_some() { NO_QUEUE } else { NO_SOURCE };
     let limit = task.max_per_second.map_or(STEP, |pace| step_length(pace) as usize);
-    let Step { moved, left } = match sqs.move_some(&source, destination.as_deref(), limit).await {
+    let step = sqs.messages.move_messages(&source, destination.as_deref(), limit).await;
+    let Moved { moved, left } = match step {
         Ok(step) => step,
         Err(SqsError::NoQueue) => {
             return settle(sqs, scope, key, 0, Some(State::Failed(nowhere.to_owned()))).await;

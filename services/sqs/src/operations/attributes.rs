@@ -7,9 +7,10 @@ use frontdoor::Call;
 use serde::{Deserialize, Serialize};
 
 use crate::Sqs;
-use crate::attributes::{self, Given, Numbers};
+use crate::attributes::{self, Given};
 use crate::dead_letters;
 use crate::errors::SqsError;
+use crate::messages::manage::Counts;
 use crate::statements::{self, Permission};
 
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ pub(crate) async fn get_queue_attributes(
         return Err(attributes::unknown(name));
     }
     let counted = names.iter().any(|name| attributes::is_number(name));
-    let numbers = if counted { sqs.numbers(&queue).await? } else { Numbers::default() };
+    let numbers = if counted { sqs.messages.counts(&queue).await? } else { Counts::default() };
     Ok(Shown { attributes: attributes::values(&queue, numbers, &names) })
 }
 
